@@ -1,0 +1,14 @@
+//! Floor 1, the formats: bytes in, bytes out.
+//!
+//! Promise: pure and synchronous. No file system, environment, clock, tokio, store or SQL, so each
+//! format is tested with literals alone, and reading hostile bytes can do no more than fail.
+
+pub mod chunk;
+pub mod guide;
+pub mod manifest;
+pub mod pgdump;
+pub mod recipe;
+pub mod recipients;
+pub mod seal;
+pub mod signature;
+pub mod tree;

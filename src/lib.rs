@@ -1,0 +1,4 @@
+//! temporary
+pub mod formats;
+pub mod ports;
+pub mod words;

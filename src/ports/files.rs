@@ -1,0 +1,194 @@
+//! Small files, written so that they are whole or not there, and the lock of one host.
+//!
+//! Promise: [`write_new`] never replaces a file, and the file appears under its name only when its
+//! bytes are on the disk; secrets are created with mode 0600, never narrowed afterwards.
+
+use crate::words::cancel::Cancel;
+use crate::words::secret::Secret;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A file or folder of this host could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct FileError {
+    /// What was tried, as `read`.
+    pub action: &'static str,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Why not.
+    #[source]
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// Says what was tried with which path.
+    pub fn new(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Writes a file that was not there before, with this mode, and makes it durable.
+///
+/// # Errors
+/// [`FileError`]; `AlreadyExists` if the name is taken. Nothing is left behind.
+pub fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), FileError> {
+    let staged = staged_name(path);
+    let written = (|| {
+        let mut file = create(&staged, mode)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::hard_link(&staged, path)
+    })();
+    let removed = fs::remove_file(&staged);
+    written
+        .and(removed)
+        .and_then(|()| sync_parent(path))
+        .map_err(FileError::new("write", path))
+}
+
+fn staged_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".new-{}", std::process::id()));
+    name.into()
+}
+
+/// Creates a file for writing that was not there before.
+///
+/// # Errors
+/// An `io::Error`; `AlreadyExists` if the name is taken.
+pub fn create(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .read(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+}
+
+/// Makes the entry of a file in its folder durable.
+///
+/// # Errors
+/// An `io::Error` of the folder.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Makes a folder that only its owner can enter, with the folders above it.
+///
+/// # Errors
+/// [`FileError`].
+pub fn create_private_folder(path: &Path) -> Result<(), FileError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(FileError::new("create the folder", path))
+}
+
+/// Reads a small file into memory that is wiped afterwards.
+///
+/// # Errors
+/// [`FileError`]; `FileTooLarge` if it has more than `max` bytes.
+pub fn read_secret(path: &Path, max: u64) -> Result<Secret, FileError> {
+    let read = || {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        if size > max {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        // One byte more than the file, so that the vector never grows and leaves a copy behind.
+        let capacity = usize::try_from(size + 1).unwrap_or(usize::MAX);
+        let mut bytes = Vec::with_capacity(capacity);
+        file.take(size).read_to_end(&mut bytes)?;
+        Ok(Secret::new(bytes))
+    };
+    read().map_err(FileError::new("read", path))
+}
+
+/// Held by the one process of this host that writes to the stores.
+#[derive(Debug)]
+pub struct HostLock(#[expect(dead_code, reason = "held for its drop")] File);
+
+impl HostLock {
+    /// Waits for the lock in this folder; `waiting` is called once if somebody else has it.
+    ///
+    /// The kernel frees the lock of a process that dies, so none is ever stale.
+    ///
+    /// # Errors
+    /// [`FileError`]; `Interrupted` if the wait was cancelled.
+    pub fn acquire(
+        folder: &Path,
+        cancel: &Cancel,
+        mut waiting: impl FnMut(),
+    ) -> Result<Self, FileError> {
+        let path = folder.join("lock");
+        let mut acquire = || {
+            let file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o600)
+                .open(&path)?;
+            let mut told = false;
+            loop {
+                match file.try_lock() {
+                    Ok(()) => return Ok(Self(file)),
+                    Err(TryLockError::Error(error)) => return Err(error),
+                    Err(TryLockError::WouldBlock) => {}
+                }
+                if cancel.is_cancelled() {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                if !std::mem::replace(&mut told, true) {
+                    waiting();
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        };
+        acquire().map_err(FileError::new("lock", &path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    #[test]
+    fn a_file_is_never_replaced() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("key");
+        write_new(&path, 0o600, b"first")?;
+        let again = write_new(&path, 0o600, b"second").map_err(|error| error.source.kind());
+        assert_eq!(again, Err(io::ErrorKind::AlreadyExists));
+        assert_eq!(fs::read(&path)?, b"first");
+        assert_eq!(fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path())?.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn the_lock_is_held_by_one_and_freed_by_a_drop() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let cancel = Cancel::default();
+        let lock = HostLock::acquire(folder.path(), &cancel, || {})?;
+        let mut waited = 0;
+        cancel.cancel();
+        let second = HostLock::acquire(folder.path(), &cancel, || waited += 1);
+        assert!(second.is_err_and(|error| error.source.kind() == io::ErrorKind::Interrupted));
+        assert_eq!(waited, 0);
+        drop(lock);
+        assert!(HostLock::acquire(folder.path(), &cancel, || {}).is_ok());
+        Ok(())
+    }
+}

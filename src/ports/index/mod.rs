@@ -1,0 +1,168 @@
+//! The index: a local cache of what the store holds, behind the only use of `rusqlite`.
+//!
+//! Promise: everything that matters can be rebuilt from the store, and nothing is deleted from a
+//! store on the index's word. What it says about blobs is a claim: a push believes it only after a
+//! listing of the store has shown the blob with its size. What it says about archives is the bytes
+//! of manifest and signature, which are verified anew each time they are used.
+
+mod archives;
+mod blobs;
+mod schema;
+mod unnamed;
+
+pub use archives::CachedArchive;
+pub use blobs::{ChunkPlace, NewBlob, Place};
+
+use rusqlite::Connection;
+use std::path::Path;
+
+/// The index did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// `SQLite` failed.
+    #[error("the index failed")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file is damaged.
+    #[error("the index is damaged: {0}")]
+    Damaged(String),
+    /// The file was written by a newer sealift.
+    #[error("the index has version {found}, newer than this sealift knows ({known})")]
+    Newer {
+        /// The version in the file.
+        found: u32,
+        /// The newest that is known.
+        known: u32,
+    },
+}
+
+/// An open index. One process of a host has it at a time, under the host's lock.
+#[derive(Debug)]
+pub struct Index {
+    connection: Connection,
+}
+
+/// How an index was opened.
+#[derive(Debug)]
+pub enum Opened {
+    /// As it was, or new.
+    Whole(Index),
+    /// The file could not be used: it was moved aside, and a new one was begun.
+    Replaced {
+        /// The new index.
+        index: Index,
+        /// What was wrong with the old one.
+        reason: IndexError,
+        /// Where the old one is now.
+        moved_to: std::path::PathBuf,
+    },
+    /// No file could be used or made; this index is in memory, and forgotten afterwards.
+    InMemory {
+        /// The index.
+        index: Index,
+        /// What was wrong with the file.
+        reason: IndexError,
+    },
+}
+
+impl Index {
+    /// Opens the index in a file, whatever its state: no push and no fetch may fail for it.
+    ///
+    /// # Errors
+    /// [`IndexError`] only if not even an index in memory can be made.
+    pub fn open(path: &Path) -> Result<Opened, IndexError> {
+        let reason = match Self::open_file(path) {
+            Ok(index) => return Ok(Opened::Whole(index)),
+            Err(reason) => reason,
+        };
+        let mut moved_to = path.as_os_str().to_owned();
+        moved_to.push(".damaged");
+        let moved_to = std::path::PathBuf::from(moved_to);
+        let is_damaged = !matches!(reason, IndexError::Newer { .. }) && path.is_file();
+        if is_damaged && std::fs::rename(path, &moved_to).is_ok() {
+            for suffix in ["-wal", "-shm"] {
+                let mut name = path.as_os_str().to_owned();
+                name.push(suffix);
+                // They belong to the file that was moved, and would damage the new one.
+                let _ = std::fs::remove_file(name);
+            }
+            if let Ok(index) = Self::open_file(path) {
+                return Ok(Opened::Replaced {
+                    index,
+                    reason,
+                    moved_to,
+                });
+            }
+        }
+        Ok(Opened::InMemory {
+            index: Self::in_memory()?,
+            reason,
+        })
+    }
+
+    /// An index that is forgotten when it is dropped.
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub fn in_memory() -> Result<Self, IndexError> {
+        Self::prepare(Connection::open_in_memory()?)
+    }
+
+    fn open_file(path: &Path) -> Result<Self, IndexError> {
+        let connection = Connection::open(path)?;
+        let verdict: String =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(IndexError::Damaged(verdict));
+        }
+        Self::prepare(connection)
+    }
+
+    fn prepare(mut connection: Connection) -> Result<Self, IndexError> {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "cache_size", -4096)?;
+        schema::migrate(&mut connection)?;
+        Ok(Self { connection })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    #[test]
+    fn a_damaged_file_is_moved_aside_and_replaced() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("index.sqlite");
+        fs::write(&path, b"this is not a database, by any means at all")?;
+        let Opened::Replaced { moved_to, .. } = Index::open(&path)? else {
+            return Err("not replaced".into());
+        };
+        assert!(moved_to.is_file());
+        assert!(matches!(Index::open(&path)?, Opened::Whole(_)));
+        Ok(())
+    }
+
+    #[test]
+    fn an_index_of_a_newer_sealift_is_left_alone() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("index.sqlite");
+        Connection::open(&path)?.pragma_update(None, "user_version", 999)?;
+        let Opened::InMemory { reason, .. } = Index::open(&path)? else {
+            return Err("taken".into());
+        };
+        assert!(matches!(reason, IndexError::Newer { found: 999, .. }));
+        assert!(path.is_file());
+        Ok(())
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_gives_an_index_in_memory() -> Outcome {
+        let opened = Index::open(Path::new("/nonexistent/index.sqlite"))?;
+        assert!(matches!(opened, Opened::InMemory { .. }));
+        Ok(())
+    }
+}

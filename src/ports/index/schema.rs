@@ -1,0 +1,59 @@
+//! The tables of the index, as migrations that are only ever appended.
+//!
+//! Promise: `user_version` counts the migrations that a file has seen; each runs once, in order, in
+//! a transaction of its own. A migration that was released is never changed.
+
+use super::IndexError;
+use rusqlite::Connection;
+
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE archives (
+        store     TEXT NOT NULL,
+        sequence  INTEGER NOT NULL,
+        bytes     INTEGER NOT NULL,
+        modified  INTEGER NOT NULL,
+        manifest  BLOB NOT NULL,
+        signature BLOB NOT NULL,
+        PRIMARY KEY (store, sequence)
+    ) STRICT;
+    CREATE TABLE heads (
+        store    TEXT PRIMARY KEY,
+        sequence INTEGER NOT NULL,
+        id       BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE blobs (
+        key          INTEGER PRIMARY KEY AUTOINCREMENT,
+        id           BLOB NOT NULL UNIQUE,
+        recipients   BLOB NOT NULL,
+        created_at   INTEGER NOT NULL,
+        sealed_bytes INTEGER NOT NULL,
+        plain_bytes  INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE chunks (
+        id     BLOB PRIMARY KEY,
+        blob   INTEGER NOT NULL,
+        offset INTEGER NOT NULL,
+        length INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE unnamed (
+        store  TEXT NOT NULL,
+        object TEXT NOT NULL,
+        PRIMARY KEY (store, object)
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// Brings a file up to the newest version.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), IndexError> {
+    let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    if found > known {
+        return Err(IndexError::Newer { found, known });
+    }
+    for (number, migration) in (1..=known).zip(MIGRATIONS).skip(found as usize) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", number)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! What goes wrong with a store, in words of ours.
+//!
+//! Promise: an error names the object and the store, and its source is the cause alone: the
+//! messages of `object_store` repeat their sources, so the cause is dug out here.
+
+use super::url::StoreUrl;
+use std::error::Error;
+use std::io;
+
+/// A store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no store at the URL.
+    #[error("there is no store at {0}")]
+    Absent(String),
+    /// The object is not there.
+    #[error("{object} is missing from {store}")]
+    NotFound {
+        /// The object's name.
+        object: String,
+        /// The store's URL.
+        store: String,
+    },
+    /// The object was there already.
+    #[error("{object} is in {store} already")]
+    Exists {
+        /// The object's name.
+        object: String,
+        /// The store's URL.
+        store: String,
+    },
+    /// The object is smaller or larger than it can be.
+    #[error("{object} in {store} is damaged: it has {bytes} bytes, which is not its size")]
+    WrongSize {
+        /// The object's name.
+        object: String,
+        /// The store's URL.
+        store: String,
+        /// The size it has.
+        bytes: u64,
+    },
+    /// An object lies where only manifests may.
+    #[error("{object} in {store} is not a manifest's name")]
+    Foreign {
+        /// The object's name.
+        object: String,
+        /// The store's URL.
+        store: String,
+    },
+    /// Anything else.
+    #[error("cannot {action} {object} in {store}")]
+    Failed {
+        /// What was tried, as `read`.
+        action: &'static str,
+        /// The object's name.
+        object: String,
+        /// The store's URL.
+        store: String,
+        /// The cause.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl StoreError {
+    pub(super) fn from_object(
+        action: &'static str,
+        object: &str,
+        store: &StoreUrl,
+        error: object_store::Error,
+    ) -> Self {
+        let (object, store) = (object.to_owned(), store.to_string());
+        match error {
+            object_store::Error::NotFound { .. } => Self::NotFound { object, store },
+            object_store::Error::AlreadyExists { .. } => Self::Exists { object, store },
+            other => Self::Failed {
+                action,
+                object,
+                store,
+                source: root_cause(&other),
+            },
+        }
+    }
+
+    pub(super) fn from_io(
+        action: &'static str,
+        object: &str,
+        store: &StoreUrl,
+        error: io::Error,
+    ) -> Self {
+        let (object, store) = (object.to_owned(), store.to_string());
+        Self::Failed {
+            action,
+            object,
+            store,
+            source: Box::new(error),
+        }
+    }
+}
+
+/// The innermost error: an operating system's error as it is, anything else as its text.
+fn root_cause(error: &(dyn Error + 'static)) -> Box<dyn Error + Send + Sync> {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    match cause
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::raw_os_error)
+    {
+        Some(code) => Box::new(io::Error::from_raw_os_error(code)),
+        None => cause.to_string().into(),
+    }
+}

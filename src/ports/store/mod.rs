@@ -1,0 +1,315 @@
+//! The store: archives as objects, behind the only use of `object_store`.
+//!
+//! Promise: what a write says is stored is durable; a manifest is created only if its name was
+//! free; and what a read returns is of a type that still has to be checked. Layout and order of
+//! writes: docs/FORMAT.md.
+
+mod directory;
+mod error;
+mod url;
+
+pub use error::StoreError;
+pub use url::{BadUrl, StoreUrl};
+
+use crate::formats::manifest::{BlobEntry, Unverified};
+use crate::formats::seal::{Sealed, Unchecked};
+use crate::words::ids::{ArchiveId, BlobId, Instance, Sequence};
+use crate::words::limits::{MANIFEST_MAX, SIGNATURE_MAX};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use std::sync::Arc;
+
+/// One instance's place in one store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    url: StoreUrl,
+    instance: Instance,
+}
+
+/// A manifest as a listing shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ManifestEntry {
+    /// The place in the chain, from the object's name.
+    pub sequence: Sequence,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// When it was written, in milliseconds since 1970.
+    pub modified: i64,
+}
+
+/// What became of an attempt to take a place in the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// The manifest is there now: the archive is committed.
+    Created,
+    /// Another manifest has the place.
+    Taken,
+}
+
+impl Store {
+    /// Opens the store at a URL for one instance.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is not there: a store is never made by the way, since an empty mount
+    /// point looks just like a new one.
+    pub fn open(url: &StoreUrl, instance: &Instance) -> Result<Self, StoreError> {
+        let objects = directory::open(url)?;
+        Ok(Self {
+            objects,
+            url: url.clone(),
+            instance: instance.clone(),
+        })
+    }
+
+    /// Removes what writes that were cut off long ago have left behind.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a leftover cannot be removed.
+    pub fn sweep(&self) -> Result<(), StoreError> {
+        directory::sweep(&self.url, &self.instance)
+    }
+
+    /// Where the store is, for messages and for the index.
+    #[must_use]
+    pub fn url(&self) -> &StoreUrl {
+        &self.url
+    }
+
+    /// The instance.
+    #[must_use]
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// The name of a blob's object, below the store.
+    #[must_use]
+    pub fn blob_object(&self, id: BlobId) -> String {
+        let id = id.to_string();
+        format!("{}/blobs/{}/{id}", self.instance, &id[..2])
+    }
+
+    /// The name of a signature's object, below the store.
+    #[must_use]
+    pub fn signature_object(&self, id: ArchiveId) -> String {
+        format!("{}/signatures/{id}.sig", self.instance)
+    }
+
+    fn manifest_object(&self, sequence: Sequence) -> String {
+        format!("{}/archives/{:08}.json", self.instance, sequence.0)
+    }
+
+    /// Stores a blob. Storing the same blob twice is storing it once.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn put_blob(&self, blob: &Sealed) -> Result<(), StoreError> {
+        self.put(
+            &self.blob_object(blob.id),
+            blob.bytes.clone(),
+            PutMode::Overwrite,
+        )
+        .await
+    }
+
+    /// Stores the signature of a manifest.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn put_signature(&self, id: ArchiveId, signature: String) -> Result<(), StoreError> {
+        self.put(
+            &self.signature_object(id),
+            signature.into(),
+            PutMode::Overwrite,
+        )
+        .await
+    }
+
+    /// Takes a place in the chain, if nobody has it.
+    ///
+    /// A reply that was lost can make a success look like a loss, so a place that is taken by these
+    /// very bytes is ours.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn create_manifest(
+        &self,
+        sequence: Sequence,
+        bytes: Vec<u8>,
+    ) -> Result<Creation, StoreError> {
+        let id = ArchiveId::of(&bytes);
+        match self
+            .put(
+                &self.manifest_object(sequence),
+                bytes.into(),
+                PutMode::Create,
+            )
+            .await
+        {
+            Ok(()) => Ok(Creation::Created),
+            Err(StoreError::Exists { .. }) => {
+                let there = self.manifest(sequence).await?;
+                Ok(if there.id() == id {
+                    Creation::Created
+                } else {
+                    Creation::Taken
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every manifest in the store, in the order of the chain.
+    ///
+    /// # Errors
+    /// [`StoreError`]; an object that has no place in the chain is one.
+    pub async fn manifests(&self) -> Result<Vec<ManifestEntry>, StoreError> {
+        let folder = format!("{}/archives", self.instance);
+        let mut entries: Vec<_> = self
+            .list(&folder)
+            .map(|found| self.manifest_entry(&found?))
+            .try_collect()
+            .await?;
+        entries.sort_by_key(|entry| entry.sequence);
+        Ok(entries)
+    }
+
+    /// One manifest.
+    ///
+    /// # Errors
+    /// [`StoreError`]; `NotFound` if nobody has the place.
+    pub async fn manifest(&self, sequence: Sequence) -> Result<Unverified, StoreError> {
+        let bytes = self
+            .get(&self.manifest_object(sequence), Size::AtMost(MANIFEST_MAX))
+            .await?;
+        Ok(Unverified::new(bytes.into()))
+    }
+
+    /// The signature of an archive; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn signature(&self, id: ArchiveId) -> Result<Option<Bytes>, StoreError> {
+        match self
+            .get(&self.signature_object(id), Size::AtMost(SIGNATURE_MAX))
+            .await
+        {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One blob.
+    ///
+    /// # Errors
+    /// [`StoreError`]; `NotFound` if it is missing, `WrongSize` if it is not as large as it was.
+    pub async fn blob(&self, blob: &BlobEntry) -> Result<Unchecked, StoreError> {
+        let size = Size::Exactly(blob.sealed_bytes);
+        self.get(&self.blob_object(blob.id), size)
+            .await
+            .map(Unchecked::new)
+    }
+
+    /// Calls a function for every blob in the store, with its size.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn each_blob(&self, mut see: impl FnMut(BlobId, u64)) -> Result<(), StoreError> {
+        let folder = format!("{}/blobs", self.instance);
+        let mut listing = self.list(&folder);
+        while let Some(found) = listing.try_next().await? {
+            if let Some(Ok(id)) = found.location.filename().map(str::parse) {
+                see(id, found.size);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes an object that no manifest names.
+    ///
+    /// # Errors
+    /// [`StoreError`]; that it is not there is none.
+    pub async fn delete_unnamed(&self, object: &str) -> Result<(), StoreError> {
+        match self.objects.delete(&ObjectPath::from(object)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(StoreError::from_object("delete", object, &self.url, error)),
+        }
+    }
+
+    fn manifest_entry(&self, found: &ObjectMeta) -> Result<ManifestEntry, StoreError> {
+        let foreign = || StoreError::Foreign {
+            object: found.location.to_string(),
+            store: self.url.to_string(),
+        };
+        let stem = found
+            .location
+            .filename()
+            .and_then(|name| name.strip_suffix(".json"));
+        let sequence = stem
+            .and_then(|stem| stem.parse().ok())
+            .map(Sequence)
+            .ok_or_else(foreign)?;
+        if found.location.as_ref() != self.manifest_object(sequence) {
+            return Err(foreign());
+        }
+        let modified = found.last_modified.timestamp_millis();
+        Ok(ManifestEntry {
+            sequence,
+            bytes: found.size,
+            modified,
+        })
+    }
+
+    async fn put(&self, object: &str, bytes: Bytes, mode: PutMode) -> Result<(), StoreError> {
+        let path = ObjectPath::from(object);
+        let put = self
+            .objects
+            .put_opts(&path, PutPayload::from_bytes(bytes), mode.into())
+            .await;
+        put.map(drop)
+            .map_err(|error| StoreError::from_object("write", object, &self.url, error))
+    }
+
+    async fn get(&self, object: &str, size: Size) -> Result<Bytes, StoreError> {
+        let fail = |error| StoreError::from_object("read", object, &self.url, error);
+        let found = self
+            .objects
+            .get(&ObjectPath::from(object))
+            .await
+            .map_err(fail)?;
+        let fits = match size {
+            Size::Exactly(bytes) => found.meta.size == bytes,
+            Size::AtMost(bytes) => found.meta.size <= bytes,
+        };
+        if !fits {
+            return Err(StoreError::WrongSize {
+                object: object.into(),
+                store: self.url.to_string(),
+                bytes: found.meta.size,
+            });
+        }
+        found.bytes().await.map_err(fail)
+    }
+
+    fn list(
+        &self,
+        folder: &str,
+    ) -> futures_util::stream::BoxStream<'_, Result<ObjectMeta, StoreError>> {
+        let folder = ObjectPath::from(folder);
+        self.objects
+            .list(Some(&folder))
+            .map_err(move |error| {
+                StoreError::from_object("list", folder.as_ref(), &self.url, error)
+            })
+            .boxed()
+    }
+}
+
+/// What size an object may have; checked before a byte of it is read.
+enum Size {
+    Exactly(u64),
+    AtMost(u64),
+}

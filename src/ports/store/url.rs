@@ -1,0 +1,79 @@
+//! Where a store is.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// The address of a store: a path, or a `file://` URL with an absolute path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreUrl(PathBuf);
+
+/// An address that is none of a store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadUrl {
+    /// The address is empty.
+    #[error("the address of a store is empty")]
+    Empty,
+    /// This program has no store of the kind.
+    #[error("{0:?} is not a store that this sealift can use (a path or file:///path)")]
+    Unsupported(String),
+}
+
+impl StoreUrl {
+    /// The folder of the store.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The same store, with a relative path taken from a folder.
+    #[must_use]
+    pub fn resolve(self, base: &Path) -> Self {
+        Self(base.join(self.0))
+    }
+}
+
+impl FromStr for StoreUrl {
+    type Err = BadUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadUrl> {
+        if text.is_empty() {
+            return Err(BadUrl::Empty);
+        }
+        let path = match text.split_once("://") {
+            None => text,
+            Some(("file", path)) if path.starts_with('/') => path,
+            Some(_) => return Err(BadUrl::Unsupported(text.to_owned())),
+        };
+        Ok(Self(path.into()))
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.0.is_absolute() { "file://" } else { "" };
+        write!(f, "{scheme}{}", self.0.display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_and_its_url_are_one_store() {
+        let path: Result<StoreUrl, _> = "/mnt/backup".parse();
+        assert_eq!(path, "file:///mnt/backup".parse());
+        assert_eq!(
+            path.map(|url| url.to_string()),
+            Ok("file:///mnt/backup".into())
+        );
+    }
+
+    #[test]
+    fn other_schemes_are_named() {
+        for bad in ["ftp://host/x", "file://relative", ""] {
+            assert!(bad.parse::<StoreUrl>().is_err(), "{bad:?} was taken");
+        }
+    }
+}

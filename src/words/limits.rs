@@ -1,0 +1,38 @@
+//! The constants that bound memory, whatever the size of a dump.
+//!
+//! A push holds one blob that is being sealed, [`UPLOADS_IN_FLIGHT`] that are being stored, and
+//! [`CHUNKS_IN_FLIGHT`] chunks between two threads. A fetch holds one blob's plain bytes, its
+//! sealed bytes, and the sealed bytes of the next.
+
+/// The smallest chunk, but for the last of a component.
+pub const CHUNK_MIN: usize = 16 * 1024;
+/// The size that chunks have on average.
+pub const CHUNK_AVERAGE: usize = 64 * 1024;
+/// The largest chunk.
+pub const CHUNK_MAX: usize = 256 * 1024;
+
+/// A blob closes before it would hold more plain bytes than this.
+pub const BLOB_TARGET: usize = 16 * 1024 * 1024;
+/// No blob of the format holds more plain bytes than this.
+pub const BLOB_PLAIN_MAX: u64 = 32 * 1024 * 1024;
+/// No blob of the format is larger than this when sealed.
+pub const BLOB_SEALED_MAX: u64 = 34 * 1024 * 1024;
+
+/// No manifest is larger than this: about 100,000 blobs, or 1.5 TiB in one archive.
+pub const MANIFEST_MAX: u64 = 16 * 1024 * 1024;
+/// No signature is larger than this.
+pub const SIGNATURE_MAX: u64 = 16 * 1024;
+/// No line of a recipe is longer than this.
+pub const RECIPE_LINE_MAX: usize = 160;
+/// So many extents of a recipe are put into the order of blobs at a time; 24 bytes each.
+pub const RECIPE_WINDOW: usize = 256 * 1024;
+
+/// Chunks on their way from the reader to the sealer.
+pub const CHUNKS_IN_FLIGHT: usize = 16;
+/// Sealed blobs on their way to the store, besides the one being sealed.
+pub const UPLOADS_IN_FLIGHT: usize = 1;
+
+/// The env file is read whole, up to this size.
+pub const ENV_FILE_MAX: u64 = 1024 * 1024;
+/// No string in a dump's table of contents is longer than this.
+pub const DUMP_STRING_MAX: u64 = 64 * 1024 * 1024;
