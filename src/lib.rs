@@ -1,4 +1,5 @@
 //! temporary
 pub mod formats;
+pub mod operations;
 pub mod ports;
 pub mod words;

@@ -113,7 +113,7 @@ pub struct RecipePart {
 }
 
 /// A blob and its sizes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BlobEntry {
     /// Its name.
     pub id: BlobId,

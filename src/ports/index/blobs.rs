@@ -86,7 +86,7 @@ impl Index {
     pub fn find_chunk(
         &self,
         id: ChunkId,
-        length: u32,
+        length: usize,
         recipients: Digest,
     ) -> Result<Option<Place>, IndexError> {
         let mut statement = self.connection.prepare_cached(
@@ -103,7 +103,7 @@ impl Index {
                 offset: row.get(3)?,
             })
         };
-        let key = params![id.0, length, recipients.as_bytes()];
+        let key = params![id.0, as_i64(length as u64), recipients.as_bytes()];
         Ok(statement.query_row(key, read).optional()?)
     }
 

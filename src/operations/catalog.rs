@@ -1,0 +1,406 @@
+//! The catalog: every archive in the store, verified, and what is wrong with the rest.
+//!
+//! Promise: it is read from the store. The index only spares reading a manifest again whose object
+//! has not changed, and even then its signature is checked anew.
+
+use crate::formats::manifest::{Finding, ManifestError, Unverified, Verdict, Verified};
+use crate::operations::context::Context;
+use crate::ports::index::CachedArchive;
+use crate::ports::store::{ManifestEntry, StoreError};
+use crate::words::clock::Timestamp;
+use crate::words::ids::{ArchiveId, ComponentName, Digest, Sequence};
+
+/// What the catalog keeps of an archive: enough to list and to choose.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The archive's id.
+    pub id: ArchiveId,
+    /// Its place in the chain.
+    pub sequence: Sequence,
+    /// When its dumps were started.
+    pub captured_at: Timestamp,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// What kind of dump it is.
+    pub label: String,
+    /// Whether it can be trusted.
+    pub verdict: Verdict,
+    /// Why not.
+    pub findings: Vec<Finding>,
+    /// The size of its components.
+    pub plain_bytes: u64,
+    /// The size of the blobs that it needs.
+    pub stored_bytes: u64,
+    /// What is in it.
+    pub components: Vec<ComponentSummary>,
+}
+
+/// What the catalog keeps of a component.
+#[derive(Clone, Debug)]
+pub struct ComponentSummary {
+    /// Its name.
+    pub name: ComponentName,
+    /// The file it was.
+    pub file: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its digest, unless it is secret.
+    pub sha256: Option<Digest>,
+}
+
+/// A manifest in the store that is not believed.
+#[derive(Debug)]
+pub struct Broken {
+    /// Its place in the chain.
+    pub sequence: Sequence,
+    /// The id that its bytes have.
+    pub id: ArchiveId,
+    /// Why it is not believed.
+    pub reason: ManifestError,
+}
+
+/// Every archive of an instance in a store.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// The verified ones, in the order of the chain.
+    pub archives: Vec<Summary>,
+    /// The others.
+    pub broken: Vec<Broken>,
+    /// The highest head that this host has ever seen in the store.
+    pub highest_seen: Option<(Sequence, ArchiveId)>,
+}
+
+impl Catalog {
+    /// Reads the catalog.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read; a manifest that is not believed is none.
+    pub async fn read(context: &Context) -> Result<Self, StoreError> {
+        let key = context.store_key();
+        let mut catalog = Self {
+            highest_seen: context.index.ask(|index| index.head(&key)),
+            ..Self::default()
+        };
+        for entry in context.store.manifests().await? {
+            match load_cached(context, &key, entry).await? {
+                Ok(archive) => catalog.archives.push(summarise(&archive)),
+                Err(broken) => catalog.broken.push(broken),
+            }
+        }
+        if let Some(head) = catalog.archives.last() {
+            let (sequence, id) = (head.sequence, head.id);
+            context
+                .index
+                .ask(|index| index.raise_head(&key, sequence, id));
+        }
+        Ok(catalog)
+    }
+
+    /// The place that a new archive takes, and the id of the archive before it.
+    ///
+    /// The place is above every manifest in the store and above every head that was ever seen, so
+    /// that a removed head stays visible as a gap.
+    #[must_use]
+    pub fn next_place(&self) -> (Sequence, Option<ArchiveId>) {
+        let verified = self
+            .archives
+            .iter()
+            .map(|archive| (archive.sequence, archive.id));
+        let broken = self
+            .broken
+            .iter()
+            .map(|broken| (broken.sequence, broken.id));
+        let highest = verified
+            .chain(broken)
+            .chain(self.highest_seen)
+            .max_by_key(|place| place.0);
+        match highest {
+            None => (Sequence(1), None),
+            Some((sequence, id)) => (sequence.next(), Some(id)),
+        }
+    }
+
+    /// The head that was seen before and is gone, if the store went back in time.
+    #[must_use]
+    pub fn rolled_back(&self) -> Option<Sequence> {
+        let (seen, _) = self.highest_seen?;
+        let verified = self.archives.last().map(|archive| archive.sequence);
+        let broken = self.broken.last().map(|broken| broken.sequence);
+        (verified.max(broken) < Some(seen)).then_some(seen)
+    }
+}
+
+/// Which archive is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// The newest.
+    Latest,
+    /// The newest that was captured at this time or before.
+    At(Timestamp),
+    /// The one whose id starts with this.
+    Id(String),
+}
+
+/// Whether an archive that something was found against will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Sound archives only.
+    SoundOnly,
+    /// The newest, sound or suspect.
+    SuspectToo,
+}
+
+/// An archive that was chosen, and what was passed over for it.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// The archive.
+    pub archive: Summary,
+    /// Newer archives that are suspect.
+    pub skipped: Vec<Summary>,
+}
+
+/// No archive is what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoSuchArchive {
+    /// There is none at all.
+    #[error("there is no archive of {0}")]
+    None(String),
+    /// Every archive that would do is suspect.
+    #[error("there is no sound archive among {0}; all are suspect")]
+    AllSuspect(usize),
+    /// None was captured by then.
+    #[error("there is no archive from {0} or before")]
+    NoneBy(Timestamp),
+    /// None has such an id.
+    #[error("there is no archive whose id starts with {0:?}")]
+    NoId(String),
+    /// More than one has such an id.
+    #[error("more than one archive has an id that starts with {0:?}")]
+    Ambiguous(String),
+}
+
+impl Catalog {
+    /// Chooses an archive. By time, suspect ones are passed over unless asked for; by id, never.
+    ///
+    /// # Errors
+    /// [`NoSuchArchive`].
+    pub fn choose(
+        &self,
+        selector: &Selector,
+        trust: Trust,
+        instance: &str,
+    ) -> Result<Chosen, NoSuchArchive> {
+        let by = match selector {
+            Selector::Id(prefix) => return self.by_id(prefix),
+            Selector::Latest => Timestamp::MAX,
+            Selector::At(time) => *time,
+        };
+        let mut by_time: Vec<&Summary> = self
+            .archives
+            .iter()
+            .filter(|archive| archive.captured_at <= by)
+            .collect();
+        by_time.sort_by_key(|archive| (archive.captured_at, archive.sequence));
+        let will_do =
+            |archive: &&Summary| trust == Trust::SuspectToo || archive.verdict == Verdict::Sound;
+        match by_time.iter().rposition(will_do) {
+            Some(place) => Ok(Chosen {
+                archive: by_time[place].clone(),
+                skipped: by_time[place + 1..]
+                    .iter()
+                    .map(|&archive| archive.clone())
+                    .collect(),
+            }),
+            None if !by_time.is_empty() => Err(NoSuchArchive::AllSuspect(by_time.len())),
+            None if self.archives.is_empty() => Err(NoSuchArchive::None(instance.to_owned())),
+            None => Err(NoSuchArchive::NoneBy(by)),
+        }
+    }
+
+    fn by_id(&self, prefix: &str) -> Result<Chosen, NoSuchArchive> {
+        let mut found = self
+            .archives
+            .iter()
+            .filter(|archive| archive.id.to_string().starts_with(prefix));
+        match (found.next().filter(|_| prefix.len() >= 4), found.next()) {
+            (Some(archive), None) => Ok(Chosen {
+                archive: archive.clone(),
+                skipped: Vec::new(),
+            }),
+            (Some(_), Some(_)) => Err(NoSuchArchive::Ambiguous(prefix.to_owned())),
+            (None, _) => Err(NoSuchArchive::NoId(prefix.to_owned())),
+        }
+    }
+}
+
+/// Reads one archive from the store and verifies it.
+///
+/// # Errors
+/// [`StoreError`] if it cannot be read; what was read but is not believed comes back as [`Broken`].
+pub async fn load(
+    context: &Context,
+    sequence: Sequence,
+) -> Result<Result<Verified, Broken>, StoreError> {
+    Ok(load_with_bytes(context, sequence)
+        .await?
+        .map(|(archive, _)| archive))
+}
+
+async fn load_with_bytes(
+    context: &Context,
+    sequence: Sequence,
+) -> Result<Result<(Verified, CachedArchive), Broken>, StoreError> {
+    let manifest = context.store.manifest(sequence).await?;
+    let signature = context.store.signature(manifest.id()).await?;
+    let signature = signature.as_deref();
+    let verified = manifest.verify(
+        signature,
+        &context.signers,
+        context.store.instance(),
+        sequence,
+    );
+    let id = manifest.id();
+    Ok(verified
+        .map_err(|reason| Broken {
+            sequence,
+            id,
+            reason,
+        })
+        .map(|archive| {
+            let signature = signature.unwrap_or_default().to_vec();
+            (
+                archive,
+                CachedArchive {
+                    manifest: manifest.bytes().to_vec(),
+                    signature,
+                },
+            )
+        }))
+}
+
+async fn load_cached(
+    context: &Context,
+    key: &str,
+    entry: ManifestEntry,
+) -> Result<Result<Verified, Broken>, StoreError> {
+    if let Some(cached) = context.index.ask(|index| index.archive(key, &entry)) {
+        let verified = Unverified::new(cached.manifest).verify(
+            Some(&cached.signature),
+            &context.signers,
+            context.store.instance(),
+            entry.sequence,
+        );
+        if let Ok(archive) = verified {
+            return Ok(Ok(archive));
+        }
+    }
+    Ok(load_with_bytes(context, entry.sequence)
+        .await?
+        .map(|(archive, bytes)| {
+            context
+                .index
+                .ask(|index| index.remember_archive(key, &entry, &bytes));
+            archive
+        }))
+}
+
+fn summarise(archive: &Verified) -> Summary {
+    let components = archive.components.iter().map(|component| ComponentSummary {
+        name: component.name.clone(),
+        file: component.file.clone(),
+        bytes: component.bytes,
+        sha256: component.sha256,
+    });
+    Summary {
+        id: archive.id(),
+        sequence: archive.sequence,
+        captured_at: archive.captured_at,
+        created_at: archive.created_at,
+        label: archive.label.clone(),
+        verdict: archive.verdict,
+        findings: archive.findings.clone(),
+        plain_bytes: archive.plain_bytes(),
+        stored_bytes: archive.stored_bytes(),
+        components: components.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive(sequence: u64, captured_at: &str, verdict: Verdict) -> Result<Summary, jiff::Error> {
+        let captured_at: Timestamp = captured_at.parse()?;
+        Ok(Summary {
+            id: ArchiveId::of(&sequence.to_be_bytes()),
+            sequence: Sequence(sequence),
+            captured_at,
+            created_at: captured_at,
+            label: "nightly".into(),
+            verdict,
+            findings: Vec::new(),
+            plain_bytes: 0,
+            stored_bytes: 0,
+            components: Vec::new(),
+        })
+    }
+
+    fn catalog() -> Result<Catalog, jiff::Error> {
+        let archives = vec![
+            archive(1, "2026-01-02T03:00:00Z", Verdict::Sound)?,
+            archive(2, "2026-01-01T03:00:00Z", Verdict::Sound)?,
+            archive(3, "2026-01-03T03:00:00Z", Verdict::Suspect)?,
+        ];
+        Ok(Catalog {
+            archives,
+            ..Catalog::default()
+        })
+    }
+
+    fn chosen(selector: &Selector, trust: Trust) -> Result<(u64, usize), String> {
+        let catalog = catalog().map_err(|error| error.to_string())?;
+        let chosen = catalog
+            .choose(selector, trust, "lazyit")
+            .map_err(|error| error.to_string())?;
+        Ok((chosen.archive.sequence.0, chosen.skipped.len()))
+    }
+
+    #[test]
+    fn the_latest_is_the_newest_sound_capture_whatever_its_place() {
+        assert_eq!(chosen(&Selector::Latest, Trust::SoundOnly), Ok((1, 1)));
+        assert_eq!(chosen(&Selector::Latest, Trust::SuspectToo), Ok((3, 0)));
+    }
+
+    #[test]
+    fn a_time_chooses_the_last_before_it() -> Result<(), jiff::Error> {
+        let at = |time: &str| time.parse().map(Selector::At);
+        assert_eq!(
+            chosen(&at("2026-01-02T02:59:59Z")?, Trust::SoundOnly),
+            Ok((2, 0))
+        );
+        assert!(chosen(&at("2025-01-01T00:00:00Z")?, Trust::SoundOnly).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn an_id_chooses_even_a_suspect_archive_by_four_digits_or_more() {
+        let id = ArchiveId::of(&3_u64.to_be_bytes()).to_string();
+        assert_eq!(
+            chosen(&Selector::Id(id[..8].into()), Trust::SoundOnly),
+            Ok((3, 0))
+        );
+        assert!(chosen(&Selector::Id(id[..3].into()), Trust::SoundOnly).is_err());
+        assert!(chosen(&Selector::Id("zzzz".into()), Trust::SoundOnly).is_err());
+    }
+
+    #[test]
+    fn a_removed_head_leaves_a_gap() -> Result<(), jiff::Error> {
+        let mut catalog = catalog()?;
+        assert_eq!(catalog.next_place().0, Sequence(4));
+        let gone = ArchiveId::of(b"gone");
+        catalog.highest_seen = Some((Sequence(5), gone));
+        assert_eq!(catalog.next_place(), (Sequence(6), Some(gone)));
+        assert_eq!(catalog.rolled_back(), Some(Sequence(5)));
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! Rebuilding one component from its recipe.
+//!
+//! A recipe may jump between blobs as it likes, and a blob is worth downloading once. So the extents
+//! of a window of the recipe are put into the order of blobs, and each is written at its place in
+//! the file; while one blob is opened and written, the next is downloaded.
+
+use super::FetchError;
+use crate::formats::manifest::{BlobEntry, Component};
+use crate::formats::recipe::{Extent, RecipeReader};
+use crate::formats::recipients::Unwrapper;
+use crate::formats::seal::{self, SealError, Unchecked};
+use crate::operations::context::Context;
+use crate::operations::pipeline::blocking;
+use crate::ports::files::{self, FileError};
+use crate::words::ids::{BlobId, Digest};
+use crate::words::limits::RECIPE_WINDOW;
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Rebuilds components one after the other; a blob that the last one ended with is still open.
+pub(super) struct Rebuilder {
+    context: Context,
+    identities: Arc<Vec<Unwrapper>>,
+    content: OpenedBlob,
+    recipe: OpenedBlob,
+}
+
+/// The plain bytes of one blob; wiped when dropped, since they may be secret.
+#[derive(Default)]
+struct OpenedBlob {
+    id: Option<BlobId>,
+    plain: Zeroizing<Vec<u8>>,
+}
+
+/// An extent and its place in the file.
+#[derive(Clone, Copy)]
+struct Placed {
+    extent: Extent,
+    at: u64,
+}
+
+/// A recipe's text is read in pieces, so that a window of it does not grow far over its size.
+const TEXT: usize = 64 * 1024;
+
+impl Rebuilder {
+    pub(super) fn new(context: Context, identities: Arc<Vec<Unwrapper>>) -> Self {
+        let (content, recipe) = Default::default();
+        Self {
+            context,
+            identities,
+            content,
+            recipe,
+        }
+    }
+
+    /// Rebuilds a component as a new file and returns its digest.
+    pub(super) async fn rebuild(
+        &mut self,
+        component: &Component,
+        path: &Path,
+    ) -> Result<Digest, FetchError> {
+        let unwritable = || FileError::new("write", path);
+        let file = Arc::new(files::create(path, 0o600).map_err(unwritable())?);
+        let mut reader = RecipeReader::new(
+            component
+                .blobs
+                .iter()
+                .map(|blob| blob.plain_bytes)
+                .collect(),
+        );
+        let malformed = |source| FetchError::Recipe {
+            component: component.name.clone(),
+            source,
+        };
+        let (mut window, mut at) = (Vec::new(), 0);
+        for part in &component.recipe {
+            self.open_recipe(component, &part.blob).await?;
+            // The manifest was checked: the part lies within the blob.
+            let text = slice(&self.recipe.plain, part.offset, part.length);
+            let text = Zeroizing::new(text.to_vec());
+            for piece in text.chunks(TEXT) {
+                let take = |extent: Extent| {
+                    window.push(Placed { extent, at });
+                    at += u64::from(extent.length);
+                };
+                reader.feed(piece, take).map_err(malformed)?;
+                if window.len() >= RECIPE_WINDOW {
+                    self.write(component, &file, path, std::mem::take(&mut window))
+                        .await?;
+                }
+            }
+        }
+        let end = reader.finish().map_err(malformed)?;
+        self.write(component, &file, path, window).await?;
+        let found = blocking(move || digest(&file))
+            .await?
+            .map_err(unwritable())?;
+        let expected = component.sha256.unwrap_or(end.sha256);
+        if found != end.sha256 || found != expected || end.bytes != component.bytes {
+            return Err(FetchError::Digest {
+                component: component.name.clone(),
+            });
+        }
+        Ok(found)
+    }
+
+    async fn open_recipe(
+        &mut self,
+        component: &Component,
+        blob: &BlobEntry,
+    ) -> Result<(), FetchError> {
+        if self.recipe.id == Some(blob.id) {
+            return Ok(());
+        }
+        let sealed = self.context.store.blob(blob).await?;
+        let opened = std::mem::take(&mut self.recipe);
+        let identities = Arc::clone(&self.identities);
+        let blob = *blob;
+        let opened = blocking(move || opened.open(sealed, &blob, &identities)).await?;
+        self.recipe = opened.map_err(|source| cannot_open(component, source))?;
+        Ok(())
+    }
+
+    /// Writes the extents of a window, each blob once.
+    async fn write(
+        &mut self,
+        component: &Component,
+        file: &Arc<File>,
+        path: &Path,
+        mut window: Vec<Placed>,
+    ) -> Result<(), FetchError> {
+        window.sort_unstable_by_key(|placed| (placed.extent.blob, placed.extent.offset));
+        let groups: Vec<&[Placed]> = window
+            .chunk_by(|a, b| a.extent.blob == b.extent.blob)
+            .collect();
+        // The recipe was checked: every extent has a blob.
+        let entry = |group: &[Placed]| component.blobs[group[0].extent.blob as usize];
+        let mut next = match groups.first() {
+            Some(group) => self.download(&entry(group)).await?,
+            None => return Ok(()),
+        };
+        for (place, group) in groups.iter().enumerate() {
+            self.context.cancel.check()?;
+            let (blob, sealed) = (entry(group), next.take());
+            let opened = std::mem::take(&mut self.content);
+            let (identities, file) = (Arc::clone(&self.identities), Arc::clone(file));
+            let extents = group.to_vec();
+            let working = blocking(move || {
+                let opened = match sealed {
+                    Some(sealed) => opened.open(sealed, &blob, &identities)?,
+                    None => opened,
+                };
+                let written = write_extents(&file, &opened.plain, &extents);
+                Ok::<_, SealError>((opened, written))
+            });
+            let after = groups.get(place + 1).map(|group| entry(group));
+            let downloading = async {
+                match &after {
+                    Some(blob) => self.context.store.blob(blob).await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            let (worked, downloaded) = tokio::join!(working, downloading);
+            let (opened, written) = worked?.map_err(|source| cannot_open(component, source))?;
+            self.content = opened;
+            let written = written.map_err(FileError::new("write", path))?;
+            self.context.monitor.advance(written);
+            next = downloaded?;
+        }
+        Ok(())
+    }
+
+    /// Downloads a blob, unless it is the one that is open.
+    async fn download(&self, blob: &BlobEntry) -> Result<Option<Unchecked>, FetchError> {
+        if self.content.id == Some(blob.id) {
+            return Ok(None);
+        }
+        Ok(Some(self.context.store.blob(blob).await?))
+    }
+}
+
+impl OpenedBlob {
+    /// Checks and opens another blob in the same memory.
+    fn open(
+        mut self,
+        sealed: Unchecked,
+        blob: &BlobEntry,
+        identities: &[Unwrapper],
+    ) -> Result<Self, SealError> {
+        self.id = None;
+        seal::open(
+            &sealed.check(blob.id)?,
+            identities,
+            blob.plain_bytes,
+            &mut self.plain,
+        )?;
+        self.id = Some(blob.id);
+        Ok(self)
+    }
+}
+
+fn cannot_open(component: &Component, source: SealError) -> FetchError {
+    FetchError::Open {
+        component: component.name.clone(),
+        source: Box::new(source),
+    }
+}
+
+/// A run of a blob's bytes; it was checked to lie within.
+fn slice(plain: &[u8], offset: u64, length: u64) -> &[u8] {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    let end = usize::try_from(offset + length).unwrap_or(usize::MAX);
+    plain.get(start..end).unwrap_or_default()
+}
+
+fn write_extents(file: &File, plain: &[u8], extents: &[Placed]) -> io::Result<u64> {
+    let mut written = 0;
+    for Placed { extent, at } in extents {
+        file.write_all_at(
+            slice(plain, extent.offset.into(), extent.length.into()),
+            *at,
+        )?;
+        written += u64::from(extent.length);
+    }
+    Ok(written)
+}
+
+/// The digest of what is on the disk, once it is there for good.
+fn digest(mut file: &File) -> io::Result<Digest> {
+    file.sync_all()?;
+    file.rewind()?;
+    let mut hasher = Sha256::new();
+    let mut buffer = Zeroizing::new(vec![0; 256 * 1024]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(Digest::from_hasher(hasher)),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}

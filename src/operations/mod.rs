@@ -1,0 +1,12 @@
+//! Floor 3, the operations: what a command does, from the first read to the last fsync.
+//!
+//! Promise: an operation returns success only for what is durable and was checked, and an error
+//! leaves the store, the index and the output folder as they were, or better. It is given
+//! everything it needs and prints nothing.
+
+pub mod catalog;
+pub mod context;
+pub mod fetch;
+pub mod pipeline;
+pub mod push;
+pub mod verify;

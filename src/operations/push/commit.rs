@@ -1,0 +1,123 @@
+//! The commit: signature, then manifest, then a listing that shows every blob, then the index.
+
+use super::error::PushError;
+use super::writer::Written;
+use super::{PushKeys, Pushed};
+use crate::formats::manifest::{Manifest, Verdict};
+use crate::operations::catalog::Catalog;
+use crate::operations::context::Context;
+use crate::ports::store::Creation;
+use crate::words::ids::{ArchiveId, BlobId, Sequence};
+use std::collections::HashMap;
+
+/// Gives the archive its place in the chain and makes it visible.
+pub(super) async fn commit(
+    context: &Context,
+    keys: &PushKeys,
+    mut catalog: Catalog,
+    mut manifest: Manifest,
+    written: &Written,
+) -> Result<Pushed, PushError> {
+    manifest.verdict = if manifest.findings.is_empty() {
+        Verdict::Sound
+    } else {
+        Verdict::Suspect
+    };
+    let id = loop {
+        context.cancel.check()?;
+        (manifest.sequence, manifest.previous) = catalog.next_place();
+        if let Some(id) = try_place(context, keys, &manifest).await? {
+            break id;
+        }
+        catalog = Catalog::read(context).await?;
+    };
+    check_blobs(context, &manifest).await?;
+    settle(context, &manifest, id);
+    Ok(Pushed {
+        id,
+        sequence: manifest.sequence,
+        plain_bytes: manifest.plain_bytes(),
+        instance: manifest.instance,
+        captured_at: manifest.captured_at,
+        created_at: manifest.created_at,
+        label: manifest.label,
+        verdict: manifest.verdict,
+        findings: manifest.findings,
+        proofs: manifest.proofs,
+        already_archived: false,
+        new_bytes: written.new_bytes,
+        stored_bytes: written.stored_bytes,
+    })
+}
+
+/// Signs and stores the manifest; `None` if somebody else took the place first.
+async fn try_place(
+    context: &Context,
+    keys: &PushKeys,
+    manifest: &Manifest,
+) -> Result<Option<ArchiveId>, PushError> {
+    let bytes = manifest
+        .to_bytes()
+        .map_err(|error| PushError::Encode(error.to_string()))?;
+    let id = ArchiveId::of(&bytes);
+    let signature = keys.signing.sign(&bytes)?;
+    let (store, object) = (context.store_key(), context.store.signature_object(id));
+    context
+        .index
+        .ask(|index| index.note_unnamed(&store, &object));
+    context.store.put_signature(id, signature).await?;
+    match context
+        .store
+        .create_manifest(manifest.sequence, bytes)
+        .await?
+    {
+        Creation::Created => Ok(Some(id)),
+        Creation::Taken => {
+            // If this fails, the note in the index leads the next push to it.
+            let _ = context.store.delete_unnamed(&object).await;
+            Ok(None)
+        }
+    }
+}
+
+/// The store shows every blob that the archive names, each with its size.
+async fn check_blobs(context: &Context, manifest: &Manifest) -> Result<(), PushError> {
+    let mut due: HashMap<BlobId, u64> = manifest
+        .blobs()
+        .iter()
+        .map(|blob| (blob.id, blob.sealed_bytes))
+        .collect();
+    context
+        .store
+        .each_blob(|id, bytes| {
+            if due.get(&id) == Some(&bytes) {
+                due.remove(&id);
+            }
+        })
+        .await?;
+    match due.keys().next() {
+        None => Ok(()),
+        Some(&blob) => Err(PushError::Lost {
+            sequence: manifest.sequence,
+            blob,
+        }),
+    }
+}
+
+/// The index learns that these objects have a name now.
+fn settle(context: &Context, manifest: &Manifest, id: ArchiveId) {
+    let store = context.store_key();
+    let blobs = manifest.blobs();
+    let mut objects: Vec<String> = blobs
+        .iter()
+        .map(|blob| context.store.blob_object(blob.id))
+        .collect();
+    objects.push(context.store.signature_object(id));
+    context
+        .index
+        .ask(|index| index.drop_unnamed(&store, objects.iter().map(String::as_str)));
+    let sequence: Sequence = manifest.sequence;
+    context
+        .index
+        .ask(|index| index.raise_head(&store, sequence, id));
+}

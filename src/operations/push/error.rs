@@ -1,0 +1,82 @@
+//! Why a push did not archive.
+
+use crate::formats::pgdump::DumpError;
+use crate::formats::seal::SealError;
+use crate::formats::signature::SignatureError;
+use crate::operations::pipeline::WorkerFailed;
+use crate::ports::backups::BackupsError;
+use crate::ports::files::FileError;
+use crate::ports::includes::IncludeError;
+use crate::ports::store::StoreError;
+use crate::words::cancel::Cancelled;
+use crate::words::ids::{Digest, Sequence};
+use std::path::PathBuf;
+
+/// A pair was not archived.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// The pair cannot be taken.
+    #[error(transparent)]
+    Backups(#[from] BackupsError),
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An include cannot be archived.
+    #[error(transparent)]
+    Include(#[from] IncludeError),
+    /// A dump is none.
+    #[error("{} is not a dump", path.display())]
+    NotADump {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DumpError,
+    },
+    /// A dump or include changed while it was read.
+    #[error("{0} changed while it was read")]
+    ChangedWhileRead(String),
+    /// A dump of this name was archived with other bytes.
+    #[error(
+        "{file} was archived with other bytes: archive {sequence} has sha256 {archived}, the file \
+         has {found}"
+    )]
+    ChangedSinceArchived {
+        /// The dump's name.
+        file: String,
+        /// The archive.
+        sequence: Sequence,
+        /// The digest in the archive.
+        archived: String,
+        /// The digest of the file.
+        found: Digest,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// After the commit, the store does not show a blob.
+    #[error("archive {sequence} was written, but the store does not show its blob {blob}")]
+    Lost {
+        /// The archive.
+        sequence: Sequence,
+        /// The blob.
+        blob: Digest,
+    },
+    /// A blob could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The sealer ended before its work did.
+    #[error("a blob was never sealed")]
+    Unsealed,
+    /// The manifest could not be encoded.
+    #[error("the manifest cannot be written: {0}")]
+    Encode(String),
+    /// The manifest could not be signed.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// The push was asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// A thread failed.
+    #[error(transparent)]
+    Worker(#[from] WorkerFailed),
+}

@@ -1,0 +1,267 @@
+//! Push: a pair of dumps, the env file and the includes become one archive.
+//!
+//! Promise: success is reported only after blobs, signature and manifest were stored, in this
+//! order, and a listing has shown every blob the archive names. A crash anywhere leaves the archive
+//! before it the latest, and a rerun converges: what was stored already is reused or removed.
+
+mod commit;
+mod error;
+mod leftovers;
+mod prepare;
+mod sealer;
+mod source;
+mod survey;
+mod writer;
+
+pub use error::PushError;
+
+use crate::formats::chunk::{ChunkKey, SecretDigestKey};
+use crate::formats::manifest::{Finding, Manifest, Proof, Verdict};
+use crate::formats::recipients::Recipients;
+use crate::formats::signature::{SignatureError, SigningKey};
+use crate::operations::catalog::{Catalog, ComponentSummary, Summary};
+use crate::operations::context::Context;
+use crate::operations::pipeline::blocking;
+use crate::ports::backups::{AuthMode, Pair};
+use crate::ports::includes::Include;
+use crate::words::class::Class;
+use crate::words::clock::Timestamp;
+use crate::words::ids::{ArchiveId, Digest, Instance, Sequence};
+use crate::words::secret::Secret;
+use source::Source;
+use std::sync::Arc;
+use writer::Written;
+
+/// What is to be archived.
+#[derive(Clone, Debug)]
+pub struct PushRequest {
+    /// The dumps.
+    pub pair: Pair,
+    /// When the older of them was started.
+    pub captured_at: Timestamp,
+    /// What a whole pair is.
+    pub auth_mode: AuthMode,
+    /// The env file; absent where there is none, which makes the archive suspect.
+    pub env: Option<Secret>,
+    /// What else belongs to the instance.
+    pub includes: Vec<Include>,
+    /// The program, for the manifest.
+    pub tool: String,
+}
+
+/// What archives are made with.
+#[derive(Clone)]
+pub struct PushKeys {
+    recipients: [Arc<Recipients>; 2],
+    signing: Arc<SigningKey>,
+    chunk: ChunkKey,
+    secret_digest: SecretDigestKey,
+}
+
+/// What became of a push.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// The archive's id.
+    pub id: ArchiveId,
+    /// Its place in the chain.
+    pub sequence: Sequence,
+    /// The instance.
+    pub instance: Instance,
+    /// When its dumps were started.
+    pub captured_at: Timestamp,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// What kind of dump it is.
+    pub label: String,
+    /// Whether it can be trusted.
+    pub verdict: Verdict,
+    /// Why not.
+    pub findings: Vec<Finding>,
+    /// Which keys were seen to open the data.
+    pub proofs: Vec<Proof>,
+    /// Whether it had been archived before, so that nothing was stored.
+    pub already_archived: bool,
+    /// The size of its components.
+    pub plain_bytes: u64,
+    /// How much of that was not in the store before.
+    pub new_bytes: u64,
+    /// How many bytes were stored for it.
+    pub stored_bytes: u64,
+}
+
+impl PushKeys {
+    /// Puts the keys together.
+    ///
+    /// # Errors
+    /// [`SignatureError`] if the signing key cannot be used.
+    pub fn new(
+        data: Recipients,
+        secrets: Recipients,
+        signing: SigningKey,
+    ) -> Result<Self, SignatureError> {
+        Ok(Self {
+            recipients: [Arc::new(data), Arc::new(secrets)],
+            chunk: signing.chunk_key()?,
+            secret_digest: signing.secret_digest_key()?,
+            signing: Arc::new(signing),
+        })
+    }
+
+    fn recipients(&self, class: Class) -> &Arc<Recipients> {
+        &self.recipients[usize::from(class == Class::Secrets)]
+    }
+
+    /// A blob may be reused by whoever seals to the same recipients.
+    fn recipients_digest(&self) -> Digest {
+        Digest::of(self.recipients(Class::Data).names().join("\n").as_bytes())
+    }
+}
+
+/// Archives one pair. The caller holds the host's lock.
+///
+/// # Errors
+/// [`PushError`]; nothing is archived then, and the index is as it was.
+pub async fn push(
+    context: &Context,
+    keys: &PushKeys,
+    request: PushRequest,
+) -> Result<Pushed, PushError> {
+    context.store.sweep()?;
+    let catalog = Catalog::read(context).await?;
+    warn_about(context, &catalog);
+    let cancel = context.cancel.clone();
+    let prepared = blocking(move || prepare::prepare(request, &cancel)).await??;
+    let sources: Arc<[Source]> = prepared.sources.into();
+    let known = known_archives(&catalog, &sources);
+    let survey = survey::survey(context, keys, &sources, !known.is_empty()).await?;
+    if let Some(archive) = already_archived(&known, &sources, survey.as_ref())? {
+        leftovers::remove(context, &catalog).await;
+        return Ok(unchanged(context, archive));
+    }
+    let written = writer::write(context, keys, &sources, survey).await?;
+    let manifest = Manifest {
+        findings: prepared.findings,
+        ..blank_manifest(context, keys, prepared.about, &written)
+    };
+    let pushed = commit::commit(context, keys, catalog, manifest, &written).await?;
+    let catalog = Catalog::read(context).await?;
+    leftovers::remove(context, &catalog).await;
+    Ok(pushed)
+}
+
+fn warn_about(context: &Context, catalog: &Catalog) {
+    for broken in &catalog.broken {
+        let message = format!(
+            "archive {} is not believed: {}",
+            broken.sequence, broken.reason
+        );
+        context.monitor.warn(&message);
+    }
+    if let Some(seen) = catalog.rolled_back() {
+        context.monitor.warn(&format!(
+            "{} no longer shows archive {seen}, which was there before",
+            context.store.url()
+        ));
+    }
+}
+
+/// The archives that hold a dump with the name of one of these.
+fn known_archives<'a>(catalog: &'a Catalog, sources: &[Source]) -> Vec<&'a Summary> {
+    let holds = |archive: &&Summary| {
+        archive.components.iter().any(|component| {
+            sources.iter().any(|source| {
+                source.is_dump() && source.name == component.name && source.file == component.file
+            })
+        })
+    };
+    catalog.archives.iter().filter(holds).collect()
+}
+
+/// The newest archive that holds all of this, if there is one.
+fn already_archived<'a>(
+    known: &[&'a Summary],
+    sources: &[Source],
+    survey: Option<&survey::Survey>,
+) -> Result<Option<&'a Summary>, PushError> {
+    let Some(survey) = survey else {
+        return Ok(None);
+    };
+    for archive in known {
+        for (source, found) in sources.iter().zip(&survey.contents) {
+            let same_name = |c: &&_| same_file(source, c);
+            let Some(component) = archive.components.iter().find(same_name) else {
+                continue;
+            };
+            if source.is_dump() && component.sha256 != Some(found.sha256) {
+                return Err(PushError::ChangedSinceArchived {
+                    file: source.file.clone(),
+                    sequence: archive.sequence,
+                    archived: component
+                        .sha256
+                        .map(|digest| digest.to_string())
+                        .unwrap_or_default(),
+                    found: found.sha256,
+                });
+            }
+        }
+    }
+    let covers = |archive: &&&Summary| {
+        sources.iter().all(|source| {
+            archive.components.iter().any(|component| {
+                if source.is_dump() {
+                    same_file(source, component)
+                } else {
+                    source.name == component.name
+                }
+            })
+        })
+    };
+    Ok(known.iter().rev().find(covers).copied())
+}
+
+fn same_file(source: &Source, component: &ComponentSummary) -> bool {
+    source.name == component.name && source.file == component.file
+}
+
+fn unchanged(context: &Context, archive: &Summary) -> Pushed {
+    Pushed {
+        id: archive.id,
+        sequence: archive.sequence,
+        instance: context.store.instance().clone(),
+        captured_at: archive.captured_at,
+        created_at: archive.created_at,
+        label: archive.label.clone(),
+        verdict: archive.verdict,
+        findings: archive.findings.clone(),
+        proofs: Vec::new(),
+        already_archived: true,
+        plain_bytes: archive.plain_bytes,
+        new_bytes: 0,
+        stored_bytes: 0,
+    }
+}
+
+/// A manifest without its place in the chain and its findings.
+fn blank_manifest(
+    context: &Context,
+    keys: &PushKeys,
+    about: prepare::About,
+    written: &Written,
+) -> Manifest {
+    let names = |class| (class, keys.recipients(class).names().to_vec());
+    Manifest {
+        format: crate::formats::manifest::FORMAT,
+        instance: context.store.instance().clone(),
+        sequence: Sequence(0),
+        previous: None,
+        created_at: context.clock.now(),
+        captured_at: about.captured_at,
+        label: about.label,
+        tool: about.tool,
+        recipients: [Class::Data, Class::Secrets].map(names).into(),
+        verdict: Verdict::Sound,
+        findings: Vec::new(),
+        proofs: Vec::new(),
+        components: written.components.clone(),
+    }
+}

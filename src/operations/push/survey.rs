@@ -1,0 +1,182 @@
+//! The survey: a first read of everything, which decides what may be reused.
+//!
+//! A blob is reused only if at least half of it is used by the archive being written; then a fetch
+//! downloads at most about twice what it needs, and old blobs are compacted by writing, without any
+//! decryption key. How much of a blob is used is known only after all chunks were seen, hence a
+//! first read. It is spared when nothing could be reused.
+
+use super::PushKeys;
+use super::error::PushError;
+use super::source::{Source, each_chunk};
+use crate::operations::context::Context;
+use crate::operations::pipeline::blocking;
+use crate::ports::index::Place;
+use crate::words::class::Class;
+use crate::words::ids::{BlobId, Digest};
+use crate::words::limits::CHUNK_MIN;
+use sha2::{Digest as _, Sha256};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// What a first read has shown.
+pub(super) struct Survey {
+    /// The bytes of each source, in the order of the sources.
+    pub(super) contents: Vec<ContentFacts>,
+    /// Blobs that are in the store and worth reusing.
+    pub(super) reusable: HashSet<BlobId>,
+}
+
+/// The size and digest of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ContentFacts {
+    pub(super) bytes: u64,
+    pub(super) sha256: Digest,
+}
+
+/// Reads everything once; `None` if nothing could come of it.
+pub(super) async fn survey(
+    context: &Context,
+    keys: &PushKeys,
+    sources: &Arc<[Source]>,
+    name_is_known: bool,
+) -> Result<Option<Survey>, PushError> {
+    let nothing_stored = context.index.ask(|index| index.has_no_blobs().map(Some)) != Some(false);
+    if nothing_stored && !name_is_known {
+        return Ok(None);
+    }
+    let (context_, keys, sources) = (context.clone(), keys.clone(), Arc::clone(sources));
+    context
+        .monitor
+        .begin("survey", sources.iter().map(Source::bytes).sum());
+    let surveyed = blocking(move || read_all(&context_, &keys, &sources)).await;
+    context.monitor.end();
+    let (contents, usage) = surveyed??;
+    let reusable = present(context, usage).await?;
+    Ok(Some(Survey { contents, reusable }))
+}
+
+fn read_all(
+    context: &Context,
+    keys: &PushKeys,
+    sources: &[Source],
+) -> Result<(Vec<ContentFacts>, HashMap<BlobId, Usage>), PushError> {
+    let recipients = keys.recipients_digest();
+    let mut usage: HashMap<BlobId, Usage> = HashMap::new();
+    let mut contents = Vec::new();
+    for source in sources {
+        let (mut hasher, mut bytes) = (Sha256::new(), 0);
+        each_chunk(source, |chunk| -> Result<(), PushError> {
+            context.cancel.check()?;
+            hasher.update(chunk);
+            bytes += chunk.len() as u64;
+            context.monitor.advance(chunk.len() as u64);
+            if source.class == Class::Data {
+                let id = keys.chunk.identify(chunk);
+                let length = chunk.len();
+                let found = context
+                    .index
+                    .ask(|index| index.find_chunk(id, length, recipients));
+                if let Some(place) = found {
+                    let blob = usage
+                        .entry(place.blob)
+                        .or_insert_with(|| Usage::new(&place));
+                    blob.add(&place, length);
+                }
+            }
+            Ok(())
+        })?;
+        contents.push(ContentFacts {
+            bytes,
+            sha256: Digest::from_hasher(hasher),
+        });
+    }
+    Ok((contents, usage))
+}
+
+/// How much of a blob is used: each chunk counts once, however often it occurs.
+struct Usage {
+    sealed_bytes: u64,
+    plain_bytes: u64,
+    used_bytes: u64,
+    /// One bit for each [`CHUNK_MIN`] bytes; two chunks that start in one of them are both the last
+    /// of their component, and the second is then not counted.
+    seen: Vec<u64>,
+}
+
+impl Usage {
+    fn new(place: &Place) -> Self {
+        Self {
+            sealed_bytes: place.sealed_bytes,
+            plain_bytes: place.plain_bytes,
+            used_bytes: 0,
+            seen: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, place: &Place, length: usize) {
+        let slot = place.offset as usize / CHUNK_MIN;
+        let (word, bit) = (slot / 64, 1 << (slot % 64));
+        if self.seen.len() <= word {
+            self.seen.resize(word + 1, 0);
+        }
+        if self.seen[word] & bit == 0 {
+            self.seen[word] |= bit;
+            self.used_bytes += length as u64;
+        }
+    }
+
+    fn pays(&self) -> bool {
+        self.used_bytes * 2 >= self.plain_bytes
+    }
+}
+
+/// Of the blobs that would be used, those that pay and that the store shows whole. The others that
+/// the store does not show are forgotten.
+async fn present(
+    context: &Context,
+    usage: HashMap<BlobId, Usage>,
+) -> Result<HashSet<BlobId>, PushError> {
+    let mut absent: HashSet<BlobId> = usage.keys().copied().collect();
+    context
+        .store
+        .each_blob(|id, bytes| {
+            if usage
+                .get(&id)
+                .is_some_and(|usage| usage.sealed_bytes == bytes)
+            {
+                absent.remove(&id);
+            }
+        })
+        .await?;
+    if !absent.is_empty() {
+        context.index.ask(|index| index.forget_blobs(&absent));
+    }
+    let pays = |(id, usage): (BlobId, Usage)| usage.pays().then_some(id);
+    Ok(usage
+        .into_iter()
+        .filter_map(pays)
+        .filter(|id| !absent.contains(id))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_pays_from_half_and_repeats_do_not_count() {
+        let place = |offset| Place {
+            blob: Digest::of(b"blob"),
+            sealed_bytes: 1,
+            plain_bytes: 4 * 20_000,
+            offset,
+        };
+        let mut usage = Usage::new(&place(0));
+        for _ in 0..5 {
+            usage.add(&place(0), 20_000);
+        }
+        assert!(!usage.pays());
+        usage.add(&place(60_000), 20_000);
+        assert!(usage.pays());
+    }
+}
