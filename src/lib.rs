@@ -1,5 +1,53 @@
-//! temporary
-pub mod formats;
-pub mod operations;
-pub mod ports;
-pub mod words;
+//! sealift: off-site backups for a lazyit instance, and the whole way back.
+//!
+//! A pair of dumps and an env file become one signed archive in a store; an archive becomes the
+//! same files again. The host that pushes cannot open what it pushed.
+//!
+//! Floors, each of which knows only those below it (docs/ARCHITECTURE.md):
+//!
+//! | floor | module | what it is |
+//! | --- | --- | --- |
+//! | 0 | `words` | the vocabulary: ids, limits, time, cancellation, progress |
+//! | 1 | `formats` | bytes in, bytes out: dumps, chunks, blobs, recipes, manifests, signatures |
+//! | 2 | `ports` | the world: the backups folder, the store, the index, files |
+//! | 3 | `operations` | push, fetch, verify, and the catalog they share |
+//! | 4 | `services` | operations put together: the demo |
+//! | 5 | the program | arguments, settings, output; not part of the library |
+//!
+//! The library never prints, exits or reads the environment.
+
+mod formats;
+mod operations;
+mod ports;
+mod services;
+mod words;
+
+pub use formats::guide::output_name;
+pub use formats::manifest::{Component, Finding, Kind, Manifest, Proof, Verdict, Verified};
+pub use formats::recipients::{
+    KeyError, Recipients, Unwrapper, generate_identity, read_identities,
+};
+pub use formats::seal::SealError;
+pub use formats::signature::{SignatureError, SigningKey, TrustedSigners};
+pub use operations::catalog::{
+    Broken, Catalog, Chosen, ComponentSummary, NoSuchArchive, Selector, Summary, Trust, load,
+};
+pub use operations::context::{Context, SharedIndex};
+pub use operations::fetch::{FetchError, FetchRequest, Fetched, FetchedFile, fetch};
+pub use operations::pipeline::blocking;
+pub use operations::push::{PushError, PushKeys, PushRequest, Pushed, push, unarchived};
+pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};
+pub use ports::backups::{AuthMode, BackupsError, Pair, Pairing, pair_up, pairs_of, scan};
+pub use ports::files::{FileError, HostLock, create_private_folder, read_secret, write_new};
+pub use ports::includes::{Include, IncludeError};
+pub use ports::index::{Index, IndexError, Opened};
+pub use ports::plugins::resolve as resolve_recipients;
+pub use ports::store::{BadUrl, Store, StoreError, StoreUrl};
+pub use services::demo::{DemoError, demo};
+pub use words::cancel::{Cancel, Cancelled};
+pub use words::class::Class;
+pub use words::clock::{Clock, Timestamp};
+pub use words::ids::{ArchiveId, BadName, ComponentName, Digest, Instance, Sequence};
+pub use words::limits::ENV_FILE_MAX;
+pub use words::monitor::{Monitor, Unwatched};
+pub use words::secret::Secret;

@@ -133,6 +133,17 @@ pub enum Verdict {
     Suspect,
 }
 
+impl Verdict {
+    /// The word, as in a manifest.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sound => "sound",
+            Self::Suspect => "suspect",
+        }
+    }
+}
+
 /// Something that was found against an archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {

@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn more_or_less_than_was_promised_is_refused() -> Outcome {
         let (recipients, identities) = keys()?;
-        let blob = sealed(&recipients, &[0; 100_000])?;
+        let blob = sealed(&recipients, &vec![0; 100_000])?;
         let checked = Unchecked::new(blob.bytes).check(blob.id)?;
         for promised in [0, 99_999, 100_001, BLOB_PLAIN_MAX + 1] {
             let opened = open(&checked, &identities, promised, &mut Vec::new());

@@ -7,13 +7,3 @@ pub trait Clock: Send + Sync {
     /// Now, in UTC, to the second: archives do not pretend to be more precise than that.
     fn now(&self) -> Timestamp;
 }
-
-/// A clock that always shows the same time.
-#[derive(Clone, Copy, Debug)]
-pub struct FixedClock(pub Timestamp);
-
-impl Clock for FixedClock {
-    fn now(&self) -> Timestamp {
-        self.0
-    }
-}

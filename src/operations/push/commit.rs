@@ -58,7 +58,7 @@ async fn try_place(
 ) -> Result<Option<ArchiveId>, PushError> {
     let bytes = manifest
         .to_bytes()
-        .map_err(|error| PushError::Encode(error.to_string()))?;
+        .map_err(|_| PushError::Bug("a manifest cannot be encoded"))?;
     let id = ArchiveId::of(&bytes);
     let signature = keys.signing.sign(&bytes)?;
     let (store, object) = (context.store_key(), context.store.signature_object(id));

@@ -1,6 +1,5 @@
 //! Why a push did not archive.
 
-use crate::formats::pgdump::DumpError;
 use crate::formats::seal::SealError;
 use crate::formats::signature::SignatureError;
 use crate::operations::pipeline::WorkerFailed;
@@ -10,7 +9,6 @@ use crate::ports::includes::IncludeError;
 use crate::ports::store::StoreError;
 use crate::words::cancel::Cancelled;
 use crate::words::ids::{Digest, Sequence};
-use std::path::PathBuf;
 
 /// A pair was not archived.
 #[derive(Debug, thiserror::Error)]
@@ -24,14 +22,6 @@ pub enum PushError {
     /// An include cannot be archived.
     #[error(transparent)]
     Include(#[from] IncludeError),
-    /// A dump is none.
-    #[error("{} is not a dump", path.display())]
-    NotADump {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: DumpError,
-    },
     /// A dump or include changed while it was read.
     #[error("{0} changed while it was read")]
     ChangedWhileRead(String),
@@ -64,12 +54,9 @@ pub enum PushError {
     /// A blob could not be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// The sealer ended before its work did.
-    #[error("a blob was never sealed")]
-    Unsealed,
-    /// The manifest could not be encoded.
-    #[error("the manifest cannot be written: {0}")]
-    Encode(String),
+    /// This program has a mistake.
+    #[error("this is a mistake in sealift: {0}")]
+    Bug(&'static str),
     /// The manifest could not be signed.
     #[error(transparent)]
     Signature(#[from] SignatureError),

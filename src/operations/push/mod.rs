@@ -22,13 +22,14 @@ use crate::formats::signature::{SignatureError, SigningKey};
 use crate::operations::catalog::{Catalog, ComponentSummary, Summary};
 use crate::operations::context::Context;
 use crate::operations::pipeline::blocking;
-use crate::ports::backups::{AuthMode, Pair};
+use crate::ports::backups::{AuthMode, FileState, Pair};
 use crate::ports::includes::Include;
 use crate::words::class::Class;
 use crate::words::clock::Timestamp;
 use crate::words::ids::{ArchiveId, Digest, Instance, Sequence};
 use crate::words::secret::Secret;
 use source::Source;
+use std::ffi::OsStr;
 use std::sync::Arc;
 use writer::Written;
 
@@ -147,6 +148,32 @@ pub async fn push(
     let catalog = Catalog::read(context).await?;
     leftovers::remove(context, &catalog).await;
     Ok(pushed)
+}
+
+/// Of some pairs, those that no archive holds yet, going by names and sizes.
+///
+/// # Errors
+/// [`PushError`] if the store or a dump cannot be read.
+pub async fn unarchived(context: &Context, pairs: Vec<Pair>) -> Result<Vec<Pair>, PushError> {
+    let catalog = Catalog::read(context).await?;
+    let mut left = Vec::new();
+    for pair in pairs {
+        let mut halves = Vec::new();
+        for half in pair.halves() {
+            halves.push((half.path.file_name(), FileState::of(&half.path)?.bytes));
+        }
+        let holds = |archive: &Summary| {
+            halves.iter().all(|(name, bytes)| {
+                archive.components.iter().any(|component| {
+                    *name == Some(OsStr::new(&component.file)) && component.bytes == *bytes
+                })
+            })
+        };
+        if !catalog.archives.iter().any(holds) {
+            left.push(pair);
+        }
+    }
+    Ok(left)
 }
 
 fn warn_about(context: &Context, catalog: &Catalog) {

@@ -73,10 +73,12 @@ fn dump(half: &Half, findings: &mut Vec<Finding>, cancel: &Cancel) -> Result<Sou
             return Err(FileError::new("read", &half.path)(error).into());
         }
         Err(error) if error.is_foreign() => {
-            return Err(PushError::NotADump {
-                path: half.path.clone(),
+            let path = half.path.clone();
+            return Err(BackupsError::NotADump {
+                path,
                 source: error,
-            });
+            }
+            .into());
         }
         Err(error) => {
             findings.push(Finding {

@@ -65,13 +65,13 @@ pub(super) async fn write(
     let (drafts, new_bytes) = match produced? {
         Ok(produced) => produced,
         Err(ProducerError::Push(error)) => return Err(error),
-        Err(ProducerError::Closed) => return Err(PushError::Unsealed),
+        Err(ProducerError::Closed) => return Err(PushError::Bug("the sealer ended too early")),
     };
     let components: Option<_> = drafts
         .into_iter()
         .map(|draft| draft.resolve(&ledger))
         .collect();
-    let components = components.ok_or(PushError::Unsealed)?;
+    let components = components.ok_or(PushError::Bug("a blob was never sealed"))?;
     Ok(Written {
         components,
         new_bytes,

@@ -10,6 +10,7 @@ mod pairing;
 pub use name::{DumpName, Half};
 pub use pairing::{Ambiguity, AuthMode, Pair, Pairing, pair_up};
 
+use crate::formats::pgdump::DumpError;
 use crate::ports::files::FileError;
 use crate::words::cancel::Cancel;
 use crate::words::ids::ComponentName;
@@ -31,6 +32,14 @@ pub enum BackupsError {
     /// The file has not the name of a dump.
     #[error("{} has not the name of a dump", .0.display())]
     ForeignName(PathBuf),
+    /// The file has the name of a dump, but is none.
+    #[error("{} is not a dump", path.display())]
+    NotADump {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DumpError,
+    },
     /// The other half is not there.
     #[error("{} is half a pair: the {missing} dump taken with it is not there", half.display())]
     HalfPair {
@@ -277,7 +286,7 @@ mod tests {
         cancel.cancel();
         let taken = wait_until_settled(&path, &cancel);
         assert!(matches!(taken, Err(BackupsError::Growing(_))));
-        let old = SystemTime::now() - Duration::from_secs(60);
+        let old = SystemTime::now() - Duration::from_mins(1);
         fs::File::options()
             .write(true)
             .open(&path)?

@@ -1,0 +1,207 @@
+//! Arguments: their shape and their help. What they mean is decided by the settings.
+#![allow(
+    clippy::doc_markdown,
+    rustdoc::invalid_html_tags,
+    reason = "these comments are the help, shown on a terminal"
+)]
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Off-site backups for a lazyit instance: sealed, signed, and with a way back.
+#[derive(Debug, Parser)]
+#[command(name = "sealift", version, about, after_long_help = EXIT_CODES)]
+pub struct Args {
+    /// Print results as one JSON document
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  done
+    1  failed
+    2  wrong arguments or settings
+    3  archived, but suspect
+    5  verify found violations
+    6  no such archive
+  130  interrupted
+
+Every setting can be given as a flag, as an environment variable or in sealift.toml; a flag
+overrides the environment, which overrides the file.";
+
+/// The settings, each of which is also an environment variable and a line of `sealift.toml`.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Settings")]
+pub struct SettingsArgs {
+    /// The settings file [env: SEALIFT_CONFIG] [default: ./sealift.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Name of the instance: the first folder in the store [env: SEALIFT_INSTANCE] [default: lazyit]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub instance: Option<String>,
+    /// The store: a path or file:///path [env: SEALIFT_STORE]
+    #[arg(long, global = true, value_name = "URL")]
+    pub store: Option<String>,
+    /// Who can open dumps and attachments: age1…, ssh-ed25519 …, ssh-rsa …; repeat, or separate by
+    /// commas [env: SEALIFT_RECIPIENTS]
+    #[arg(
+        long,
+        global = true,
+        value_name = "RECIPIENT",
+        value_delimiter = ',',
+        visible_alias = "recipient"
+    )]
+    pub recipients: Vec<String>,
+    /// Who can open the env file and other secrets [env: SEALIFT_SECRET_RECIPIENTS] [default: the
+    /// recipients]
+    #[arg(
+        long,
+        global = true,
+        value_name = "RECIPIENT",
+        value_delimiter = ',',
+        visible_alias = "secret-recipient"
+    )]
+    pub secret_recipients: Vec<String>,
+    /// The env file with the master keys [env: SEALIFT_ENV_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+    /// The folder that dumps are written to [env: SEALIFT_BACKUPS] [default: ./backups]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub backups: Option<PathBuf>,
+    /// The folder for the index and the lock [env: SEALIFT_STATE] [default: sealift-state beside
+    /// the settings file]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// The key that signs archives: an OpenSSH ed25519 private key [env: SEALIFT_SIGNING_KEY]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub signing_key: Option<PathBuf>,
+    /// Whose archives are believed: a file in the format of ssh-keygen's allowed_signers
+    /// [env: SEALIFT_TRUSTED_SIGNERS] [default: the signing key alone]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub trusted_signers: Option<PathBuf>,
+    /// The age identity that opens archives; never kept on the host that pushes
+    /// [env: SEALIFT_IDENTITY]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// What else to archive, as NAME=PATH or NAME:CLASS=PATH with class data or secrets; repeat
+    /// [env: SEALIFT_INCLUDES, separated by commas]
+    #[arg(long = "include", global = true, value_name = "NAME=PATH")]
+    pub includes: Vec<String>,
+    /// How people sign in: oidc (pairs of two dumps) or local (the app dump alone)
+    /// [env: AUTH_MODE] [default: oidc]
+    #[arg(long, global = true, value_name = "MODE")]
+    pub auth_mode: Option<String>,
+    /// Time zone of the stamps in the names of dumps [env: SEALIFT_TIME_ZONE, TZ] [default: UTC]
+    #[arg(long, global = true, value_name = "ZONE")]
+    pub time_zone: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Set sealift up: settings, a signing key, and the recovery kit
+    ///
+    /// Writes sealift.toml, a signing key and the folder recovery-kit into the current folder (or
+    /// beside --config). The kit holds the identity that opens archives: move it off this host.
+    #[command(
+        after_help = "Example:\n  sealift init --store /mnt/backup --env-file .env.prod --backups ./backups"
+    )]
+    Init,
+    /// Archive the pair that each dump belongs to; without a dump, every pair not archived yet
+    ///
+    /// This is BACKUP_OFFSITE_CMD. Prints one line for each pair, which ends in the archive's id.
+    #[command(after_help = "Example:\n  BACKUP_OFFSITE_CMD='sealift push'")]
+    Push(PushArgs),
+    /// Archives, newest first
+    List,
+    /// One archive in full
+    Show(ShowArgs),
+    /// Download, verify and decrypt an archive
+    ///
+    /// Writes the dumps byte for byte, .env.prod, the includes, and RESTORE.md with the commands
+    /// that bring the instance back. After a failure there is no output at all.
+    #[command(
+        after_help = "Example:\n  cd recovery-kit && sealift fetch --latest --identity identity.txt --out ../recovered"
+    )]
+    Fetch(FetchArgs),
+    /// Check signatures, the chain, and the presence and size of every blob
+    Verify,
+    /// See the whole cycle on sample data, in a folder of its own
+    Demo(DemoArgs),
+    /// Completions for a shell, on stdout
+    Completions(CompletionsArgs),
+    /// Manual pages, as files in a folder
+    Man(ManArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PushArgs {
+    /// Dumps; both halves of a pair may be given, in any order and more than once
+    #[arg(value_name = "DUMP")]
+    pub dumps: Vec<PathBuf>,
+    /// Archive a dump whose other half is missing; the archive is suspect
+    #[arg(long)]
+    pub allow_half: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    /// The archive's id, or its first four digits or more
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct FetchArgs {
+    #[command(flatten)]
+    pub which: WhichArgs,
+    /// The folder for the files: new or empty
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Fetch this component alone; repeat
+    #[arg(long = "component", value_name = "NAME")]
+    pub components: Vec<String>,
+    /// Take the newest archive even if it is suspect
+    #[arg(long)]
+    pub allow_suspect: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct WhichArgs {
+    /// The newest sound archive
+    #[arg(long)]
+    pub latest: bool,
+    /// The newest sound archive captured at this time or before, as 2026-01-31T03:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// The archive with this id, or with these first four digits or more
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// A new or empty folder to leave everything in, to look at [default: a temporary one, removed
+    /// at the end]
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ManArgs {
+    /// The folder for the pages
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}

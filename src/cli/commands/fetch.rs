@@ -1,0 +1,115 @@
+//! `sealift fetch`: an archive comes back as files.
+
+use crate::cli::args::{FetchArgs, WhichArgs};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output::{Output, human};
+use crate::cli::session::Session;
+use sealift::{
+    ArchiveId, Catalog, ComponentName, Digest, FetchRequest, Fetched, Selector, Timestamp, Trust,
+    fetch,
+};
+use serde::Serialize;
+use std::fmt::Write;
+
+#[derive(Serialize)]
+struct Document {
+    id: ArchiveId,
+    out: String,
+    files: Vec<File>,
+}
+
+#[derive(Serialize)]
+struct File {
+    component: ComponentName,
+    path: String,
+    bytes: u64,
+    sha256: Digest,
+}
+
+/// Fetches an archive.
+///
+/// # Errors
+/// A [`Failure`]; there is no output then.
+pub async fn run(session: &Session, args: FetchArgs, output: &Output) -> Result<Exit, Failure> {
+    let selector = selector(args.which)?;
+    let trust = if args.allow_suspect {
+        Trust::SuspectToo
+    } else {
+        Trust::SoundOnly
+    };
+    let components = args.components.iter().map(|name| {
+        name.parse()
+            .map_err(|error| Failure::usage(format!("--component: {error}")))
+    });
+    let components = components.collect::<Result<Vec<ComponentName>, _>>()?;
+    let settings = session.settings()?;
+    let identities = settings.identities()?;
+    let context = session.reading(&settings)?;
+    let catalog = Catalog::read(&context).await?;
+    session.warn_about(&context, &catalog);
+    let chosen = catalog.choose(&selector, trust, settings.instance.as_str())?;
+    for skipped in &chosen.skipped {
+        let codes: Vec<_> = skipped
+            .findings
+            .iter()
+            .map(|finding| finding.code.as_str())
+            .collect();
+        session.monitor.warn(&format!(
+            "skipped the newer archive {} ({}), which is suspect: {}",
+            skipped.sequence,
+            skipped.captured_at,
+            codes.join(", ")
+        ));
+    }
+    let archive = session.load(&context, chosen.archive.sequence).await?;
+    let title = format!("archive {} of {}", archive.sequence, archive.captured_at);
+    let request = FetchRequest {
+        archive,
+        identities,
+        out: args.out,
+        components,
+    };
+    let document = document(fetch(&context, request).await?);
+    output.result(&document, || text(&title, &document))?;
+    Ok(Exit::Done)
+}
+
+fn selector(which: WhichArgs) -> Result<Selector, Failure> {
+    match which {
+        WhichArgs { id: Some(id), .. } => Ok(Selector::Id(id)),
+        WhichArgs { at: Some(time), .. } => {
+            let time: Timestamp = time.parse().map_err(|_| {
+                Failure::usage(format!(
+                    "--at: {time:?} is not a time as 2026-01-31T03:00:00Z"
+                ))
+            })?;
+            Ok(Selector::At(time))
+        }
+        WhichArgs { .. } => Ok(Selector::Latest),
+    }
+}
+
+fn document(fetched: Fetched) -> Document {
+    let files = fetched.files.into_iter().map(|file| File {
+        component: file.component,
+        path: file.path.display().to_string(),
+        bytes: file.bytes,
+        sha256: file.sha256,
+    });
+    Document {
+        id: fetched.id,
+        out: fetched.out.display().to_string(),
+        files: files.collect(),
+    }
+}
+
+fn text(title: &str, document: &Document) -> String {
+    let mut text = format!("fetched {title} ({})\n", document.id.short());
+    for file in &document.files {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{:>12}  {}", human(file.bytes), file.path);
+    }
+    let _ = writeln!(text, "what to do with them: {}/RESTORE.md", document.out);
+    text
+}

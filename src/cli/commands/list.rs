@@ -1,0 +1,110 @@
+//! `sealift list`: archives, newest first.
+
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output::{Output, human};
+use crate::cli::session::Session;
+use sealift::{ArchiveId, Catalog, ComponentName, Context, Sequence, Summary, Timestamp, Verdict};
+use serde::Serialize;
+use std::fmt::Write;
+
+#[derive(Serialize)]
+struct Document {
+    archives: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    id: ArchiveId,
+    sequence: Sequence,
+    captured_at: Timestamp,
+    created_at: Timestamp,
+    label: String,
+    verdict: Verdict,
+    held: bool,
+    plain_bytes: u64,
+    stored_bytes: u64,
+    components: Vec<Part>,
+    stores: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Part {
+    name: ComponentName,
+    bytes: u64,
+}
+
+/// Lists the archives of the store.
+///
+/// # Errors
+/// A [`Failure`] of the settings or the store.
+pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
+    let settings = session.settings()?;
+    let context = session.reading(&settings)?;
+    let catalog = Catalog::read(&context).await?;
+    session.warn_about(&context, &catalog);
+    let mut archives: Vec<Line> = catalog
+        .archives
+        .iter()
+        .map(|archive| line(&context, archive))
+        .collect();
+    archives.reverse();
+    let document = Document { archives };
+    output.result(&document, || text(&document))?;
+    Ok(Exit::Done)
+}
+
+fn line(context: &Context, archive: &Summary) -> Line {
+    let parts = archive.components.iter();
+    Line {
+        id: archive.id,
+        sequence: archive.sequence,
+        captured_at: archive.captured_at,
+        created_at: archive.created_at,
+        label: archive.label.clone(),
+        verdict: archive.verdict,
+        // Nothing can be held yet.
+        held: false,
+        plain_bytes: archive.plain_bytes,
+        stored_bytes: archive.stored_bytes,
+        components: parts
+            .map(|part| Part {
+                name: part.name.clone(),
+                bytes: part.bytes,
+            })
+            .collect(),
+        stores: vec![context.store.url().to_string()],
+    }
+}
+
+fn text(document: &Document) -> String {
+    if document.archives.is_empty() {
+        return "no archives yet; make one: sealift push\n".into();
+    }
+    let width = document
+        .archives
+        .iter()
+        .map(|line| line.label.len())
+        .max()
+        .unwrap_or(0)
+        .max(5);
+    let mut text = format!(
+        "{:>8}  {:20}  {:width$}  {:7}  {:>10}  {:>10}  ID\n",
+        "SEQUENCE", "CAPTURED", "LABEL", "VERDICT", "SIZE", "STORED"
+    );
+    for line in &document.archives {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{:>8}  {:20}  {:width$}  {:7}  {:>10}  {:>10}  {}",
+            line.sequence.0,
+            line.captured_at.to_string(),
+            line.label,
+            line.verdict.as_str(),
+            human(line.plain_bytes),
+            human(line.stored_bytes),
+            line.id.short()
+        );
+    }
+    text
+}

@@ -1,0 +1,11 @@
+//! One file a command: arguments in, operation, result out. Commands do not know each other.
+
+pub mod completions;
+pub mod demo;
+pub mod fetch;
+pub mod init;
+pub mod list;
+pub mod man;
+pub mod push;
+pub mod show;
+pub mod verify;

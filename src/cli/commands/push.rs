@@ -1,0 +1,208 @@
+//! `sealift push`: the command for `BACKUP_OFFSITE_CMD`.
+
+use crate::cli::args::PushArgs;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output::{Output, human};
+use crate::cli::session::Session;
+use crate::cli::settings::Settings;
+use sealift::{
+    ArchiveId, BackupsError, Context, Finding, Instance, Pair, Proof, PushError, PushKeys,
+    PushRequest, Pushed, Secret, Sequence, Timestamp, Verdict, pair_up, pairs_of, push, scan,
+    unarchived,
+};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Document {
+    archives: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    id: ArchiveId,
+    sequence: Sequence,
+    instance: Instance,
+    captured_at: Timestamp,
+    created_at: Timestamp,
+    label: String,
+    verdict: Verdict,
+    findings: Vec<Finding>,
+    proofs: Vec<Proof>,
+    already_archived: bool,
+    plain_bytes: u64,
+    new_bytes: u64,
+    stored_bytes: u64,
+}
+
+/// Archives the pairs.
+///
+/// # Errors
+/// The first [`Failure`]; the pairs before it are archived, and stdout tells which.
+pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<Exit, Failure> {
+    let settings = session.settings()?;
+    let keys = settings.push_keys()?;
+    let env = settings.env()?;
+    let (context, _lock) = session.writing(&settings).await?;
+    let (pairs, unclear) = if args.dumps.is_empty() {
+        let (pairs, unclear) = pending_pairs(&settings, &context)?;
+        (unarchived(&context, pairs).await?, unclear)
+    } else {
+        (
+            pairs_of(&args.dumps, settings.auth_mode, args.allow_half)?,
+            None,
+        )
+    };
+    let pusher = Pusher {
+        settings,
+        keys,
+        env,
+        context,
+        skip_growing: args.dumps.is_empty(),
+    };
+    let mut document = Document {
+        archives: Vec::new(),
+    };
+    let pushed = pusher.push_all(pairs, &mut document, output).await;
+    output.result(&document, String::new)?;
+    pushed?;
+    match unclear {
+        Some(failure) => Err(failure),
+        None if document
+            .archives
+            .iter()
+            .any(|line| line.verdict == Verdict::Suspect) =>
+        {
+            Ok(Exit::Suspect)
+        }
+        None => Ok(Exit::Done),
+    }
+}
+
+/// Every certain pair in the backups folder, and the first that is not certain, for the end.
+fn pending_pairs(
+    settings: &Settings,
+    context: &Context,
+) -> Result<(Vec<Pair>, Option<Failure>), Failure> {
+    let pairing = pair_up(scan(&settings.backups)?, settings.auth_mode, &[]);
+    for lone in &pairing.lone {
+        context
+            .monitor
+            .warn(&format!("{} is half a pair, so far", lone.path.display()));
+    }
+    let ambiguous = pairing.ambiguous.into_iter().next();
+    Ok((
+        pairing.pairs,
+        ambiguous.map(|found| BackupsError::from(found).into()),
+    ))
+}
+
+struct Pusher {
+    settings: Settings,
+    keys: PushKeys,
+    env: Option<Secret>,
+    context: Context,
+    /// A dump that is still being written is left for the next time, unless it was asked for.
+    skip_growing: bool,
+}
+
+impl Pusher {
+    async fn push_all(
+        &self,
+        pairs: Vec<Pair>,
+        document: &mut Document,
+        output: &Output,
+    ) -> Result<(), Failure> {
+        if pairs.is_empty() {
+            output.line("nothing to archive: every complete pair is archived already")?;
+        }
+        for pair in pairs {
+            if let Some(pushed) = self.push(pair).await? {
+                let line = Line::from(pushed);
+                output.line(&text(&line))?;
+                document.archives.push(line);
+            }
+        }
+        Ok(())
+    }
+
+    async fn push(&self, pair: Pair) -> Result<Option<Pushed>, Failure> {
+        let stamp = pair.stamp();
+        let captured_at = self
+            .settings
+            .time_zone
+            .to_timestamp(stamp)
+            .map_err(|error| {
+                Failure::failed(format!("the stamp {stamp} is no time here: {error}"))
+            })?;
+        let request = PushRequest {
+            pair,
+            captured_at,
+            auth_mode: self.settings.auth_mode,
+            env: self.env.clone(),
+            includes: self.settings.includes.clone(),
+            tool: concat!("sealift ", env!("CARGO_PKG_VERSION")).into(),
+        };
+        match push(&self.context, &self.keys, request).await {
+            Ok(pushed) => Ok(Some(pushed)),
+            Err(PushError::Backups(error @ BackupsError::Growing(_))) if self.skip_growing => {
+                self.context
+                    .monitor
+                    .warn(&format!("{error}; it is left for the next push"));
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl From<Pushed> for Line {
+    fn from(pushed: Pushed) -> Self {
+        Self {
+            id: pushed.id,
+            sequence: pushed.sequence,
+            instance: pushed.instance,
+            captured_at: pushed.captured_at,
+            created_at: pushed.created_at,
+            label: pushed.label,
+            verdict: pushed.verdict,
+            findings: pushed.findings,
+            proofs: pushed.proofs,
+            already_archived: pushed.already_archived,
+            plain_bytes: pushed.plain_bytes,
+            new_bytes: pushed.new_bytes,
+            stored_bytes: pushed.stored_bytes,
+        }
+    }
+}
+
+/// One line, which reads well in a log and ends in the id.
+fn text(line: &Line) -> String {
+    let mut verdict = line.verdict.as_str().to_owned();
+    if !line.findings.is_empty() {
+        let codes: Vec<&str> = line
+            .findings
+            .iter()
+            .map(|finding| finding.code.as_str())
+            .collect();
+        verdict = format!("{verdict} ({})", codes.join(", "));
+    }
+    let Line {
+        sequence,
+        captured_at,
+        label,
+        id,
+        ..
+    } = line;
+    if line.already_archived {
+        return format!(
+            "already archived: {label} of {captured_at}, {verdict}, nothing stored, archive {sequence} {id}"
+        );
+    }
+    format!(
+        "archived {label} of {captured_at}: {} plain, {} new, {} stored, {verdict}, archive {sequence} {id}",
+        human(line.plain_bytes),
+        human(line.new_bytes),
+        human(line.stored_bytes),
+    )
+}

@@ -1,0 +1,80 @@
+//! Floor 5, the program: arguments, settings, output, exit codes.
+//!
+//! Promise: arguments are validated before anything is done; results go to stdout and everything
+//! else to stderr; every failure is one line and, where one can help, a hint that can be run.
+
+mod args;
+mod commands;
+mod exit;
+mod failure;
+mod kit;
+mod output;
+mod progress;
+mod session;
+mod settings;
+mod settings_file;
+
+use args::{Args, Command};
+use clap::Parser;
+use exit::Exit;
+use failure::Failure;
+use output::Output;
+use sealift::Cancel;
+use session::Session;
+use std::process::ExitCode;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let output = Output::new(args.json);
+    let exit = run(args, &output).unwrap_or_else(|failure| output::failure(&failure));
+    exit.into()
+}
+
+fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    let cancel = Cancel::default();
+    runtime.spawn(stop_on_signals(cancel.clone()));
+    let session = Session::new(args.settings, cancel);
+    let exit = runtime.block_on(async {
+        match args.command {
+            Command::Init => commands::init::run(&session, output),
+            Command::Push(args) => commands::push::run(&session, args, output).await,
+            Command::List => commands::list::run(&session, output).await,
+            Command::Show(args) => commands::show::run(&session, args, output).await,
+            Command::Fetch(args) => commands::fetch::run(&session, args, output).await,
+            Command::Verify => commands::verify::run(&session, output).await,
+            Command::Demo(args) => commands::demo::run(&session, args, output).await,
+            Command::Completions(args) => commands::completions::run(&args),
+            Command::Man(args) => commands::man::run(&args, output),
+        }
+    });
+    // A download that was cut off must not hold up the end.
+    runtime.shutdown_background();
+    exit
+}
+
+/// First signal: stop at the next safe point. Second: at once.
+async fn stop_on_signals(cancel: Cancel) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return;
+    };
+    for second in [false, true] {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if second {
+            std::process::exit(Exit::Interrupted.code().into());
+        }
+        cancel.cancel();
+    }
+}

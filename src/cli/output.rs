@@ -1,0 +1,110 @@
+//! Output: results to stdout as text or as one JSON document, everything else to stderr.
+
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// Where results go, and in which form.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// Results as JSON or as text.
+    pub fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints a result: one document, or the lines that `text` makes.
+    ///
+    /// # Errors
+    /// A [`Failure`] if stdout cannot be written; a reader that has enough is none.
+    pub fn result(
+        &self,
+        document: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        if self.json {
+            let json = serde_json::to_string_pretty(document);
+            raw(json
+                .map_err(|error| Failure::failed(error.to_string()))?
+                .as_bytes())?;
+            return raw(b"\n");
+        }
+        raw(text().as_bytes())
+    }
+
+    /// A line of a result that is being made; only for people.
+    ///
+    /// # Errors
+    /// As [`Self::result`].
+    pub fn line(&self, text: &str) -> Result<(), Failure> {
+        if self.json {
+            Ok(())
+        } else {
+            raw(format!("{text}\n").as_bytes())
+        }
+    }
+}
+
+/// Prints bytes as they are.
+///
+/// # Errors
+/// A [`Failure`] if stdout cannot be written; a reader that has enough is none.
+pub fn raw(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tells of a failure and returns its exit code.
+pub fn failure(failure: &Failure) -> Exit {
+    note("error", &failure.message);
+    if let Some(hint) = &failure.hint {
+        note("hint", hint);
+    }
+    failure.exit
+}
+
+/// One line on stderr. If nobody reads stderr, there is nobody to tell.
+pub fn note(kind: &str, message: &str) {
+    let _ = writeln!(io::stderr(), "{kind}: {message}");
+}
+
+/// A size for people, with three digits or so: `12.3 MiB`.
+pub fn human(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut tenths = u128::from(bytes) * 10 / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        let case = |bytes, text: &str| assert_eq!(human(bytes), text);
+        case(0, "0 B");
+        case(1023, "1023 B");
+        case(1024, "1.0 KiB");
+        case(1536, "1.5 KiB");
+        case(1024 * 1024 - 1, "1023.9 KiB");
+        case(5 * 1024 * 1024 * 1024, "5.0 GiB");
+        case(u64::MAX, "16383.9 PiB");
+    }
+}

@@ -1,0 +1,102 @@
+//! The settings file that `init` writes: every line explained, nothing secret.
+
+use crate::cli::failure::Failure;
+use crate::cli::settings::Settings;
+use sealift::StoreUrl;
+use std::path::{Path, PathBuf};
+
+/// The key that signs archives, beside the settings file.
+pub const SIGNING_KEY: &str = "sealift-signing-key";
+/// The list of trusted signers, beside the settings file.
+pub const SIGNERS: &str = "sealift-allowed-signers";
+
+/// What goes into the file.
+pub struct SettingsFile<'a> {
+    /// Flags and environment of `init`.
+    pub settings: &'a Settings,
+    /// The store, with an absolute path.
+    pub store: &'a StoreUrl,
+    /// Who can open data.
+    pub recipients: &'a [String],
+    /// Who can open secrets, if that is somebody else.
+    pub secret_recipients: &'a [String],
+    /// The folder of the file; empty if it is the current one.
+    pub folder: &'a Path,
+}
+
+impl SettingsFile<'_> {
+    /// The text of the file.
+    ///
+    /// # Errors
+    /// A [`Failure`] if a path cannot be made absolute.
+    pub fn text(&self) -> Result<String, Failure> {
+        let env_file = match &self.settings.env_file {
+            Some(path) => format!("env_file = {}\n", self.place(path)?),
+            None => "# env_file = \".env.prod\"\n".into(),
+        };
+        let mut text = format!(
+            "# Settings of sealift. Paths are relative to this file. A flag or an environment variable\n\
+             # overrides a line: see sealift --help.\n\n\
+             instance = {}\nstore = {}\nbackups = {}\n{env_file}signing_key = {}\ntrusted_signers = {}\n\n\
+             # Who can open what is archived. Secrets are the env file and zitadel-secrets.\n\
+             recipients = [\n{}]\n",
+            quoted(self.settings.instance.as_str()),
+            quoted(&self.store.to_string()),
+            self.place(&self.settings.backups)?,
+            quoted(SIGNING_KEY),
+            quoted(SIGNERS),
+            list(self.recipients),
+        );
+        if !self.secret_recipients.is_empty() {
+            text += &format!("secret_recipients = [\n{}]\n", list(self.secret_recipients));
+        }
+        text += "\n# What else belongs to the instance. Without zitadel-secrets nobody can log in on a rebuilt\n\
+                 # host, so an archive without it is suspect.\n";
+        Ok(text + &self.includes()?)
+    }
+
+    fn includes(&self) -> Result<String, Failure> {
+        if self.settings.includes.is_empty() {
+            let volumes = PathBuf::from("/var/lib/docker/volumes");
+            let volume = |name: &str| volumes.join(name).join("_data").display().to_string();
+            return Ok(format!(
+                "#\n# [[include]]\n# name = \"zitadel-secrets\"\n# path = \"{}\"\n#\n\
+                 # [[include]]\n# name = \"attachments\"\n# path = \"{}\"\n",
+                volume("lazyit-prod_zitadel_secrets"),
+                volume("lazyit-prod_attachments_data")
+            ));
+        }
+        let mut text = String::new();
+        for include in &self.settings.includes {
+            text += &format!(
+                "\n[[include]]\nname = \"{}\"\nclass = \"{}\"\npath = {}\n",
+                include.name,
+                include.class,
+                self.place(&include.path)?
+            );
+        }
+        Ok(text)
+    }
+
+    /// A path as it is right in the file: relative ones only if they start at its folder.
+    fn place(&self, path: &Path) -> Result<String, Failure> {
+        let path = if self.folder.as_os_str().is_empty() {
+            path.to_owned()
+        } else {
+            std::path::absolute(path)?
+        };
+        Ok(quoted(&path.display().to_string()))
+    }
+}
+
+/// A string as TOML writes it.
+pub fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn list(names: &[String]) -> String {
+    names
+        .iter()
+        .map(|name| format!("    {},\n", quoted(name)))
+        .collect()
+}

@@ -1,0 +1,6 @@
+//! Floor 4, the services: operations put together into something that runs by itself.
+//!
+//! Promise: a service decides when an operation runs and with what, and nothing else; whatever
+//! touches a store does so through the operations below.
+
+pub mod demo;

@@ -1,0 +1,9 @@
+//! The integration tests: the house, and the program as people run it.
+#![allow(
+    clippy::too_many_lines,
+    reason = "a scenario is told from start to end"
+)]
+
+mod cycle;
+mod house;
+mod support;

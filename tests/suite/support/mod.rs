@@ -1,0 +1,202 @@
+//! One test environment: a host with its own folder, set up as an operator would, and the program
+//! as it was built.
+//!
+//! Promise: nothing of the machine's environment reaches the program but `PATH`, and nothing is
+//! written outside the host's folder.
+
+use serde_json::Value;
+use std::error::Error;
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, SystemTime};
+use tempfile::TempDir;
+
+/// What every test returns: an error fails it.
+pub type Outcome = Result<(), Box<dyn Error>>;
+
+/// The three nights of the fixtures.
+pub const NIGHTS: [&str; 3] = ["20260101-030000", "20260102-030000", "20260103-030000"];
+
+/// The folder of the fixtures.
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// What a run of the program came to.
+#[derive(Debug)]
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    pub fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The run, if it ended with this code.
+    pub fn expect_code(self, code: i32) -> Result<Self, Box<dyn Error>> {
+        if self.code == Some(code) {
+            Ok(self)
+        } else {
+            Err(format!("not {code}: {self:#?}").into())
+        }
+    }
+
+    /// The one JSON document on stdout.
+    pub fn json(&self) -> Result<Value, Box<dyn Error>> {
+        Ok(serde_json::from_str(&self.stdout)?)
+    }
+}
+
+/// Files and their bytes.
+pub type Snapshot = Vec<(PathBuf, Vec<u8>)>;
+
+/// A host of lazyit in a temporary folder.
+pub struct Host {
+    pub folder: TempDir,
+}
+
+impl Host {
+    /// An empty host: no settings, no dumps.
+    pub fn bare() -> Result<Self, Box<dyn Error>> {
+        Ok(Self {
+            folder: tempfile::tempdir()?,
+        })
+    }
+
+    /// A host with env file, volumes and an empty backups folder, after `sealift init`.
+    pub fn new() -> Result<Self, Box<dyn Error>> {
+        let host = Self::bare()?;
+        fs::create_dir(host.path("backups"))?;
+        fs::copy(fixtures().join("nights/.env.prod"), host.path(".env.prod"))?;
+        copy_tree(
+            &fixtures().join("nights/zitadel-secrets"),
+            &host.path("zitadel-secrets"),
+        )?;
+        copy_tree(
+            &fixtures().join("nights/attachments"),
+            &host.path("attachments"),
+        )?;
+        let init = [
+            "init",
+            "--store",
+            "store",
+            "--env-file",
+            ".env.prod",
+            "--include",
+            "zitadel-secrets=zitadel-secrets",
+            "--include",
+            "attachments=attachments",
+        ];
+        host.run(&init)?.expect_code(0)?;
+        Ok(host)
+    }
+
+    /// A path on the host.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The instance's folder in the store.
+    pub fn store(&self, name: &str) -> PathBuf {
+        self.path("store/lazyit").join(name)
+    }
+
+    /// The program, about to run on the host.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sealift"));
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+    }
+
+    /// Runs the program on the host.
+    pub fn run(&self, args: &[&str]) -> Result<Run, Box<dyn Error>> {
+        Ok(Run::of(&self.command(args).output()?))
+    }
+
+    /// Puts a night's pair into the backups folder, long settled, and returns the app dump's path.
+    pub fn add_night(&self, stamp: &str) -> Result<String, Box<dyn Error>> {
+        for half in ["app", "zitadel"] {
+            let name = format!("{half}-{stamp}.dump");
+            self.add_dump(&name, &fs::read(fixtures().join("nights").join(&name))?)?;
+        }
+        Ok(format!("backups/app-{stamp}.dump"))
+    }
+
+    /// Puts a dump into the backups folder that nobody has written to for an hour.
+    pub fn add_dump(&self, name: &str, bytes: &[u8]) -> Outcome {
+        let path = self.path("backups").join(name);
+        fs::write(&path, bytes)?;
+        settle(&path)
+    }
+
+    /// Archives a night and returns what push says of it.
+    pub fn push_night(&self, stamp: &str) -> Result<Value, Box<dyn Error>> {
+        let dump = self.add_night(stamp)?;
+        let pushed = self.run(&["push", "--json", &dump])?.expect_code(0)?;
+        Ok(pushed.json()?["archives"][0].clone())
+    }
+
+    /// Fetches with the recovery kit.
+    pub fn fetch_latest(&self, out: &str) -> Result<Run, Box<dyn Error>> {
+        let kit = [
+            "--config",
+            "recovery-kit/sealift.toml",
+            "--identity",
+            "recovery-kit/identity.txt",
+        ];
+        self.run(&[&["fetch", "--latest", "--out", out][..], &kit].concat())
+    }
+
+    /// Every file below a folder of the host, with its bytes, in one order.
+    pub fn snapshot(&self, folder: &str) -> Result<Snapshot, Box<dyn Error>> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.path(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.push((path.clone(), fs::read(&path)?));
+                }
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+}
+
+/// Makes a file look as if nobody had written to it for an hour.
+pub fn settle(path: &Path) -> Outcome {
+    let old = SystemTime::now() - Duration::from_hours(1);
+    Ok(File::options().write(true).open(path)?.set_modified(old)?)
+}
+
+/// Copies a folder; its files are private, as git does not keep it.
+pub fn copy_tree(from: &Path, to: &Path) -> Outcome {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+            fs::set_permissions(&target, fs::Permissions::from_mode(0o600))?;
+        }
+    }
+    Ok(())
+}
