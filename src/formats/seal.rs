@@ -6,7 +6,7 @@
 
 use crate::formats::recipients::{Recipients, Unwrapper};
 use crate::words::ids::BlobId;
-use crate::words::limits::{BLOB_PLAIN_MAX, BLOB_TARGET};
+use crate::words::limits::{BLOB_BUFFER, BLOB_PLAIN_MAX};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read, Write};
@@ -86,7 +86,7 @@ impl BlobWriter {
     /// [`SealError::Recipients`] if age cannot seal to them, [`SealError::Seal`] otherwise.
     pub fn new(recipients: &Recipients) -> Result<Self, SealError> {
         let collector = Collector {
-            bytes: Vec::with_capacity(BLOB_TARGET + BLOB_TARGET / 32),
+            bytes: Vec::with_capacity(BLOB_BUFFER),
             hasher: Sha256::new(),
         };
         let age = age::Encryptor::with_recipients(recipients.wrappers())
@@ -187,6 +187,7 @@ pub fn open(
     })?;
     let decoder = zstd::Decoder::new(reader).map_err(|error| unreadable(error.to_string()))?;
     plain.clear();
+    plain.reserve_exact(BLOB_BUFFER);
     decoder
         .take(plain_bytes + 1)
         .read_to_end(plain)

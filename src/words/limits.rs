@@ -1,8 +1,8 @@
 //! The constants that bound memory, whatever the size of a dump.
 //!
 //! A push holds one blob that is being sealed, [`UPLOADS_IN_FLIGHT`] that are being stored, and
-//! [`CHUNKS_IN_FLIGHT`] chunks between two threads. A fetch holds one blob's plain bytes, its
-//! sealed bytes, and the sealed bytes of the next.
+//! [`CHUNKS_IN_FLIGHT`] chunks between two threads. A fetch holds one blob's plain bytes and the
+//! sealed bytes of that blob or of the next, besides one blob of recipes.
 
 /// The smallest chunk, but for the last of a component.
 pub const CHUNK_MIN: usize = 16 * 1024;
@@ -17,6 +17,13 @@ pub const BLOB_TARGET: usize = 16 * 1024 * 1024;
 pub const BLOB_PLAIN_MAX: u64 = 32 * 1024 * 1024;
 /// No blob of the format is larger than this when sealed.
 pub const BLOB_SEALED_MAX: u64 = 34 * 1024 * 1024;
+
+/// The capacity of every buffer that holds a blob, so that none ever grows.
+///
+/// It is above 32 MiB on purpose: from there on the GNU allocator always maps memory of its own and
+/// gives it back when it is freed; below, it would keep it for later, in each thread. Pages that
+/// were never written to take no memory.
+pub const BLOB_BUFFER: usize = 35 * 1024 * 1024;
 
 /// No manifest is larger than this: about 100,000 blobs, or 1.5 TiB in one archive.
 pub const MANIFEST_MAX: u64 = 16 * 1024 * 1024;

@@ -4,6 +4,9 @@
     reason = "a scenario is told from start to end"
 )]
 
+mod crash;
 mod cycle;
 mod house;
+mod includes;
+mod recovery;
 mod support;

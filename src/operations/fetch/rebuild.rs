@@ -2,7 +2,7 @@
 //!
 //! A recipe may jump between blobs as it likes, and a blob is worth downloading once. So the extents
 //! of a window of the recipe are put into the order of blobs, and each is written at its place in
-//! the file; while one blob is opened and written, the next is downloaded.
+//! the file; while one blob is written, the next is downloaded.
 
 use super::FetchError;
 use crate::formats::manifest::{BlobEntry, Component};
@@ -146,17 +146,17 @@ impl Rebuilder {
         };
         for (place, group) in groups.iter().enumerate() {
             self.context.cancel.check()?;
-            let (blob, sealed) = (entry(group), next.take());
+            if let Some(sealed) = next.take() {
+                let (blob, identities) = (entry(group), Arc::clone(&self.identities));
+                let opened = std::mem::take(&mut self.content);
+                let opened = blocking(move || opened.open(sealed, &blob, &identities)).await?;
+                self.content = opened.map_err(|source| cannot_open(component, source))?;
+            }
+            let (file, extents) = (Arc::clone(file), group.to_vec());
             let opened = std::mem::take(&mut self.content);
-            let (identities, file) = (Arc::clone(&self.identities), Arc::clone(file));
-            let extents = group.to_vec();
-            let working = blocking(move || {
-                let opened = match sealed {
-                    Some(sealed) => opened.open(sealed, &blob, &identities)?,
-                    None => opened,
-                };
+            let writing = blocking(move || {
                 let written = write_extents(&file, &opened.plain, &extents);
-                Ok::<_, SealError>((opened, written))
+                (opened, written)
             });
             let after = groups.get(place + 1).map(|group| entry(group));
             let downloading = async {
@@ -165,8 +165,8 @@ impl Rebuilder {
                     None => Ok(None),
                 }
             };
-            let (worked, downloaded) = tokio::join!(working, downloading);
-            let (opened, written) = worked?.map_err(|source| cannot_open(component, source))?;
+            let (written, downloaded) = tokio::join!(writing, downloading);
+            let (opened, written) = written?;
             self.content = opened;
             let written = written.map_err(FileError::new("write", path))?;
             self.context.monitor.advance(written);

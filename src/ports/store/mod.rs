@@ -14,12 +14,16 @@ pub use url::{BadUrl, StoreUrl};
 use crate::formats::manifest::{BlobEntry, Unverified};
 use crate::formats::seal::{Sealed, Unchecked};
 use crate::words::ids::{ArchiveId, BlobId, Instance, Sequence};
-use crate::words::limits::{MANIFEST_MAX, SIGNATURE_MAX};
+use crate::words::limits::{BLOB_BUFFER, MANIFEST_MAX, SIGNATURE_MAX};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{
+    GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
+};
+use std::io::{self, Read};
 use std::sync::Arc;
+use tokio::task::spawn_blocking;
 
 /// One instance's place in one store.
 #[derive(Clone, Debug)]
@@ -182,18 +186,22 @@ impl Store {
     /// [`StoreError`]; `NotFound` if nobody has the place.
     pub async fn manifest(&self, sequence: Sequence) -> Result<Unverified, StoreError> {
         let bytes = self
-            .get(&self.manifest_object(sequence), Size::AtMost(MANIFEST_MAX))
+            .get(
+                &self.manifest_object(sequence),
+                Size::AtMost(MANIFEST_MAX),
+                0,
+            )
             .await?;
-        Ok(Unverified::new(bytes.into()))
+        Ok(Unverified::new(bytes))
     }
 
     /// The signature of an archive; `None` if there is none.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn signature(&self, id: ArchiveId) -> Result<Option<Bytes>, StoreError> {
+    pub async fn signature(&self, id: ArchiveId) -> Result<Option<Vec<u8>>, StoreError> {
         match self
-            .get(&self.signature_object(id), Size::AtMost(SIGNATURE_MAX))
+            .get(&self.signature_object(id), Size::AtMost(SIGNATURE_MAX), 0)
             .await
         {
             Ok(bytes) => Ok(Some(bytes)),
@@ -208,9 +216,10 @@ impl Store {
     /// [`StoreError`]; `NotFound` if it is missing, `WrongSize` if it is not as large as it was.
     pub async fn blob(&self, blob: &BlobEntry) -> Result<Unchecked, StoreError> {
         let size = Size::Exactly(blob.sealed_bytes);
-        self.get(&self.blob_object(blob.id), size)
-            .await
-            .map(Unchecked::new)
+        let bytes = self
+            .get(&self.blob_object(blob.id), size, BLOB_BUFFER)
+            .await?;
+        Ok(Unchecked::new(bytes.into()))
     }
 
     /// Calls a function for every blob in the store, with its size.
@@ -273,25 +282,50 @@ impl Store {
             .map_err(|error| StoreError::from_object("write", object, &self.url, error))
     }
 
-    async fn get(&self, object: &str, size: Size) -> Result<Bytes, StoreError> {
+    /// Reads an object into a buffer of its own, so that its capacity is ours to choose.
+    async fn get(&self, object: &str, size: Size, capacity: usize) -> Result<Vec<u8>, StoreError> {
         let fail = |error| StoreError::from_object("read", object, &self.url, error);
         let found = self
             .objects
             .get(&ObjectPath::from(object))
             .await
             .map_err(fail)?;
+        let bytes = found.meta.size;
         let fits = match size {
-            Size::Exactly(bytes) => found.meta.size == bytes,
-            Size::AtMost(bytes) => found.meta.size <= bytes,
+            Size::Exactly(expected) => bytes == expected,
+            Size::AtMost(limit) => bytes <= limit,
+        };
+        let store = self.url.to_string();
+        let wrong_size = || StoreError::WrongSize {
+            object: object.into(),
+            store,
+            bytes,
         };
         if !fits {
-            return Err(StoreError::WrongSize {
-                object: object.into(),
-                store: self.url.to_string(),
-                bytes: found.meta.size,
-            });
+            return Err(wrong_size());
         }
-        found.bytes().await.map_err(fail)
+        let mut buffer = Vec::with_capacity(capacity);
+        match found.payload {
+            GetResultPayload::File(file, _) => {
+                let read = move || file.take(bytes).read_to_end(&mut buffer).map(|_| buffer);
+                let read = spawn_blocking(read).await.map_err(io::Error::other);
+                let read = read.and_then(|read| read);
+                buffer = read.map_err(|e| StoreError::from_io("read", object, &self.url, e))?;
+            }
+            GetResultPayload::Stream(mut stream) => {
+                while let Some(piece) = stream.try_next().await.map_err(fail)? {
+                    buffer.extend_from_slice(&piece);
+                    if buffer.len() as u64 > bytes {
+                        return Err(wrong_size());
+                    }
+                }
+            }
+        }
+        if buffer.len() as u64 == bytes {
+            Ok(buffer)
+        } else {
+            Err(wrong_size())
+        }
     }
 
     fn list(

@@ -1,0 +1,157 @@
+//! kill -9 of the real process: the store shows old or new, a rerun converges, nothing stays behind.
+
+use crate::support::{Host, NIGHTS, Outcome, settle};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A dump that is large enough to be hit at any moment: a real one, with noise behind it.
+///
+/// The noise is an xorshift of the seed, since what can be compressed or found twice is too fast.
+fn large_dump(host: &Host, seed: u64) -> Result<String, Box<dyn std::error::Error>> {
+    let dump = host.add_night(NIGHTS[0])?;
+    let path = host.path(&dump);
+    let mut bytes = fs::read(&path)?;
+    let mut state = seed;
+    while bytes.len() < 48 * 1024 * 1024 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    fs::write(&path, bytes)?;
+    settle(&path)?;
+    Ok(dump)
+}
+
+/// Every blob and signature in the store, by its name.
+fn objects(host: &Host) -> Result<BTreeSet<String>, Box<dyn std::error::Error>> {
+    let mut names = BTreeSet::new();
+    for folder in ["store/lazyit/blobs", "store/lazyit/signatures"] {
+        for (path, _) in host.snapshot(folder)? {
+            names.insert(
+                path.file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
+            );
+        }
+    }
+    Ok(names)
+}
+
+/// Every blob and signature that a manifest names.
+fn named(host: &Host) -> Result<BTreeSet<String>, Box<dyn std::error::Error>> {
+    let mut names = BTreeSet::new();
+    for (_, bytes) in host.snapshot("store/lazyit/archives")? {
+        names.insert(format!("{}.sig", sealift::Digest::of(&bytes)));
+        let manifest: Value = serde_json::from_slice(&bytes)?;
+        for component in manifest["components"].as_array().into_iter().flatten() {
+            let recipe = component["recipe"].as_array().into_iter().flatten();
+            let blobs = component["blobs"].as_array().into_iter().flatten();
+            for blob in recipe.map(|part| &part["blob"]).chain(blobs) {
+                names.insert(blob["id"].as_str().unwrap_or("?").to_owned());
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// Files that a killed write left under a name of its own, made old enough to be swept.
+fn age_staged(folder: &Path) -> Result<usize, Box<dyn std::error::Error>> {
+    let mut found = 0;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found += age_staged(&path)?;
+        } else if path.to_string_lossy().contains('#') {
+            let old = std::time::SystemTime::now() - Duration::from_hours(25);
+            fs::File::options()
+                .write(true)
+                .open(&path)?
+                .set_modified(old)?;
+            found += 1;
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn a_push_killed_at_any_moment_leaves_old_or_new_and_a_rerun_converges() -> Outcome {
+    // How long an undisturbed push takes here decides where the kills fall.
+    let host = Host::new()?;
+    let dump = large_dump(&host, 1)?;
+    let started = Instant::now();
+    host.run(&["push", &dump])?.expect_code(0)?;
+    let whole = started.elapsed();
+
+    let host = Host::new()?;
+    let dump = large_dump(&host, 2)?;
+    let mut killed = 0;
+    for moment in 0..50_u32 {
+        let mut push = host.command(&["push", &dump]).spawn()?;
+        // Spread over the whole push, in an order that is not the order of time.
+        std::thread::sleep(whole * ((moment * 37) % 50) / 50);
+        push.kill()?;
+        killed += u32::from(push.wait()?.code().is_none());
+        let archives = fs::read_dir(host.store("archives")).map_or(0, Iterator::count);
+        assert!(archives <= 1, "{archives} archives of one pair");
+        let report = host.run(&["verify"])?;
+        assert_eq!(report.code, Some(0), "after kill {moment}: {report:?}");
+        if archives == 1 {
+            // From here on a push has nothing to do: start over, for the rest of the kills.
+            fs::remove_dir_all(host.path("store/lazyit"))?;
+            fs::remove_dir_all(host.path("sealift-state"))?;
+        }
+    }
+    assert!(killed >= 25, "only {killed} of 50 pushes were hit");
+    age_staged(&host.path("store"))?;
+    host.run(&["push", &dump])?.expect_code(0)?;
+    host.run(&["verify"])?.expect_code(0)?;
+    assert_eq!(
+        objects(&host)?,
+        named(&host)?,
+        "something is in the store that nobody names"
+    );
+    assert_eq!(
+        age_staged(&host.path("store"))?,
+        0,
+        "a staged file was left behind"
+    );
+    host.fetch_latest("out")?.expect_code(0)?;
+    let name = "app-20260101-030000.dump";
+    assert!(fs::read(host.path("out").join(name))? == fs::read(host.path("backups").join(name))?);
+    Ok(())
+}
+
+#[test]
+fn a_killed_fetch_leaves_no_file_under_its_name() -> Outcome {
+    let host = Host::new()?;
+    let dump = large_dump(&host, 3)?;
+    host.run(&["push", &dump])?.expect_code(0)?;
+    for moment in [1, 5, 20, 60, 120] {
+        let kit = ["--identity", "recovery-kit/identity.txt"];
+        let args = ["fetch", "--latest", "--out", "out"];
+        let mut fetch = host.command(&[&args[..], &kit].concat()).spawn()?;
+        std::thread::sleep(Duration::from_millis(moment));
+        fetch.kill()?;
+        if fetch.wait()?.code().is_none() {
+            let visible = fs::read_dir(host.path("out"))
+                .into_iter()
+                .flatten()
+                .filter(|entry| {
+                    entry
+                        .as_ref()
+                        .is_ok_and(|entry| entry.file_name() != ".sealift-partial")
+                });
+            assert_eq!(visible.count(), 0, "killed after {moment} ms");
+        } else {
+            fs::remove_dir_all(host.path("out"))?;
+        }
+    }
+    host.fetch_latest("out")?.expect_code(0)?;
+    assert!(!host.path("out/.sealift-partial").exists());
+    Ok(())
+}
