@@ -21,7 +21,7 @@ pub const FORMAT: u32 = 1;
 /// Everything public about one archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Version of the format; see [`FORMAT`].
+    /// Version of the format; 1 so far.
     pub format: u32,
     /// The instance whose archive it is.
     pub instance: Instance,

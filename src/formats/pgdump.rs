@@ -1,7 +1,7 @@
 //! What a dump says about itself: the head and the table of contents of `pg_dump -Fc`.
 //!
 //! Promise: reading is streaming and bounded. A string of the file is kept only if it is short and
-//! needed; a length in a hostile file never allocates. The layout is PostgreSQL's
+//! needed; a length in a hostile file never allocates. The layout is that of
 //! `src/bin/pg_dump/pg_backup_archiver.c` (`ReadHead`, `ReadToc`), archive versions 1.12 to 1.16.
 
 use crate::words::limits::DUMP_STRING_MAX;

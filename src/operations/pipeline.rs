@@ -19,7 +19,7 @@ pub struct WorkerFailed(#[from] JoinError);
 /// Runs a function that computes or blocks, off the threads that wait.
 ///
 /// # Errors
-/// [`WorkerFailed`] if it panicked.
+/// `WorkerFailed` if it panicked.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, WorkerFailed> {

@@ -8,5 +8,7 @@ mod crash;
 mod cycle;
 mod house;
 mod includes;
+mod kept;
+mod readme;
 mod recovery;
 mod support;
