@@ -22,12 +22,13 @@ mod ports;
 mod services;
 mod words;
 
+pub use formats::chunk::{ChunkKey, ChunkWriter};
 pub use formats::guide::output_name;
 pub use formats::manifest::{Component, Finding, Kind, Manifest, Proof, Verdict, Verified};
 pub use formats::recipients::{
     KeyError, Recipients, Unwrapper, generate_identity, read_identities,
 };
-pub use formats::seal::SealError;
+pub use formats::seal::{BlobWriter, Checked, SealError, Sealed, Unchecked, open as open_blob};
 pub use formats::signature::{SignatureError, SigningKey, TrustedSigners};
 pub use operations::catalog::{
     Broken, Catalog, Chosen, ComponentSummary, NoSuchArchive, Selector, Summary, Trust, load,
@@ -40,14 +41,16 @@ pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};
 pub use ports::backups::{AuthMode, BackupsError, Pair, Pairing, pair_up, pairs_of, scan};
 pub use ports::files::{FileError, HostLock, create_private_folder, read_secret, write_new};
 pub use ports::includes::{Include, IncludeError};
-pub use ports::index::{Index, IndexError, Opened};
+pub use ports::index::{ChunkPlace, Index, IndexError, NewBlob, Opened, Place};
 pub use ports::plugins::resolve as resolve_recipients;
 pub use ports::store::{BadUrl, Store, StoreError, StoreUrl};
 pub use services::demo::{DemoError, demo};
 pub use words::cancel::{Cancel, Cancelled};
 pub use words::class::Class;
 pub use words::clock::{Clock, Timestamp};
-pub use words::ids::{ArchiveId, BadName, ComponentName, Digest, Instance, Sequence};
+pub use words::ids::{
+    ArchiveId, BadName, BlobId, ChunkId, ComponentName, Digest, Instance, Sequence,
+};
 pub use words::limits::ENV_FILE_MAX;
 pub use words::monitor::{Monitor, Unwatched};
 pub use words::secret::Secret;
