@@ -2,7 +2,7 @@
 
 use crate::cli::failure::Failure;
 use crate::cli::settings::Settings;
-use sealift::StoreUrl;
+use sealift::{AuthMode, StoreUrl};
 use std::path::{Path, PathBuf};
 
 /// The key that signs archives, beside the settings file.
@@ -34,10 +34,18 @@ impl SettingsFile<'_> {
             Some(path) => format!("env_file = {}\n", self.place(path)?),
             None => "# env_file = \".env.prod\"\n".into(),
         };
+        let time_zone = match self.settings.time_zone.iana_name() {
+            Some(name) if name != "UTC" => format!("time_zone = {}\n", quoted(name)),
+            _ => String::new(),
+        };
+        let auth_mode = match self.settings.auth_mode {
+            AuthMode::Oidc => "oidc",
+            AuthMode::Local => "local",
+        };
         let mut text = format!(
             "# Settings of sealift. Paths are relative to this file. A flag or an environment variable\n\
              # overrides a line: see sealift --help.\n\n\
-             instance = {}\nstore = {}\nbackups = {}\n{env_file}signing_key = {}\ntrusted_signers = {}\n\n\
+             instance = {}\nstore = {}\nbackups = {}\n{env_file}signing_key = {}\ntrusted_signers = {}\nauth_mode = \"{auth_mode}\"\n{time_zone}\n\
              # Who can open what is archived. Secrets are the env file and zitadel-secrets.\n\
              recipients = [\n{}]\n",
             quoted(self.settings.instance.as_str()),

@@ -2,7 +2,7 @@
 
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, count};
 use crate::cli::session::Session;
 use sealift::{Sequence, VerifyReport, verify};
 use serde::Serialize;
@@ -68,12 +68,12 @@ fn text(document: &Document) -> String {
     let Checked { archives, blobs } = document.checked;
     let verdict = match document.violations.len() {
         0 => "no violations".to_owned(),
-        1 => "1 violation".to_owned(),
-        count => format!("{count} violations"),
+        found => count(found as u64, "violation"),
     };
+    let (archives, blobs) = (count(archives, "archive"), count(blobs, "blob"));
     let _ = writeln!(
         text,
-        "{archives} archives: signatures and chain checked, {blobs} blobs looked for: {verdict}"
+        "{archives}: signatures and chain checked, {blobs} looked for: {verdict}"
     );
     text
 }
