@@ -161,7 +161,7 @@ impl From<BackupsError> for Failure {
             )),
             BackupsError::Ambiguous(ref found) => Some(format!(
                 "say which belong together: sealift push {} {}",
-                found.half.display(),
+                found.disputed.display(),
                 found.candidates[0].display()
             )),
             BackupsError::Growing(ref path) => Some(format!(

@@ -74,6 +74,7 @@ pub fn failure(failure: &Failure) -> Exit {
 
 /// One line on stderr. If nobody reads stderr, there is nobody to tell.
 pub fn note(kind: &str, message: &str) {
+    let message = message.replace(['\n', '\r'], " ");
     let _ = writeln!(io::stderr(), "{kind}: {message}");
 }
 

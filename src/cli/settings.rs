@@ -184,7 +184,21 @@ impl Settings {
             &self.secret_recipients
         };
         let secrets = resolve_recipients(own)?.ok_or_else(missing)?;
-        Ok(PushKeys::new(data, secrets, self.signing_key()?)?)
+        let signing = self.signing_key()?;
+        if let Some(path) = &self.trusted_signers
+            && !self.trusted_signers()?.trusts(&signing)
+        {
+            let key = self.signing_key.as_deref().unwrap_or(path).display();
+            let list = path.display();
+            return Err(Failure::usage(format!(
+                "the signing key {key} is not among the trusted signers {list}, so nobody would \
+                 believe the archive"
+            ))
+            .hint(format!(
+                "printf 'sealift namespaces=\"sealift\" %s\\n' \"$(ssh-keygen -y -f {key})\" >> {list}"
+            )));
+        }
+        Ok(PushKeys::new(data, secrets, signing)?)
     }
 
     /// Whose archives are believed.
@@ -216,7 +230,7 @@ impl Settings {
             Failure::usage("no identity is set, so nothing can be opened")
                 .hint("it is in the recovery kit: --identity recovery-kit/identity.txt")
         })?;
-        let file = secret_file(path)?;
+        let file = secret_file("identity", path)?;
         read_identities(file.expose()).map_err(|error| match error {
             KeyError::Plugin { .. } => error.into(),
             error => Failure::usage(format!("{}: {error}", path.display())),
@@ -253,15 +267,34 @@ impl Settings {
             Failure::usage("neither trusted signers nor a signing key are set")
                 .hint("sealift init --store URL")
         })?;
-        Ok(SigningKey::parse(secret_file(path)?.expose())?)
+        let key = SigningKey::parse(secret_file("signing key", path)?.expose());
+        key.map_err(|error| {
+            let failure = Failure::from(error);
+            let message = format!("{}: {}", path.display(), failure.message);
+            Failure { message, ..failure }
+        })
     }
 }
 
-fn secret_file(path: &Path) -> Result<Secret, Failure> {
+fn secret_file(setting: &str, path: &Path) -> Result<Secret, Failure> {
+    if !path.exists() && is_private_key(&path.to_string_lossy()) {
+        let message = format!("the setting {setting}: this is a private key, not the path of one");
+        return Err(Failure::usage(message).hint("put it into a file with mode 0600"));
+    }
     read_secret(path, 64 * 1024).map_err(|error| {
-        Failure::usage(format!("cannot read {}: {}", path.display(), error.source))
-            .hint(format!("ls -l {}", path.display()))
+        Failure::usage(format!(
+            "cannot read the {setting} {}: {}",
+            path.display(),
+            error.source
+        ))
+        .hint(format!("ls -l {}", path.display()))
     })
+}
+
+/// A secret that was given by mistake must not come back in an error.
+fn is_private_key(text: &str) -> bool {
+    let text = text.to_ascii_uppercase();
+    text.contains("AGE-SECRET-KEY-") || text.contains("PRIVATE KEY-----")
 }
 
 impl File {
@@ -286,7 +319,11 @@ impl File {
             Failure::usage(format!(
                 "line {line} of {}: {}",
                 path.display(),
-                error.message()
+                if is_private_key(error.message()) {
+                    "a private key has no place in the settings"
+                } else {
+                    error.message()
+                }
             ))
         })?;
         Ok((file, path.parent().map(Path::to_owned).unwrap_or_default()))

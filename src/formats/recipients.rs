@@ -28,7 +28,7 @@ pub enum KeyError {
     #[error("the identity file holds no identity that can be used: {0}")]
     BadIdentity(&'static str),
     /// A plugin is needed and cannot be had.
-    #[error("the age plugin {name:?} cannot be used")]
+    #[error("the age plugin {name} cannot be used")]
     Plugin {
         /// The plugin's name, as in `age-plugin-NAME`.
         name: String,
@@ -53,7 +53,10 @@ impl std::str::FromStr for Recipient {
         if let Ok(native) = text.parse::<x25519::Recipient>() {
             return Ok(Self::Plain(Box::new(native)));
         }
-        if text.starts_with("ssh-") {
+        if ["ssh-", "ecdsa-", "sk-"]
+            .iter()
+            .any(|kind| text.starts_with(kind))
+        {
             return match text.parse::<ssh::Recipient>() {
                 Ok(key) => Ok(Self::Plain(Box::new(key))),
                 Err(ssh::ParseRecipientKeyError::Unsupported(_)) => {
@@ -71,8 +74,12 @@ impl std::str::FromStr for Recipient {
 
 /// A private key given by mistake must not come back in an error.
 fn cut(text: &str) -> String {
-    if text.to_ascii_uppercase().contains("SECRET-KEY") || text.contains("PRIVATE") {
-        return "a private key".into();
+    let upper = text.to_ascii_uppercase();
+    if ["SECRET-KEY", "AGE-PLUGIN-", "PRIVATE"]
+        .iter()
+        .any(|mark| upper.contains(mark))
+    {
+        return "(a private key)".into();
     }
     text.chars().take(80).collect()
 }

@@ -198,6 +198,13 @@ impl TrustedSigners {
         Ok(signer)
     }
 
+    /// Whether what this key signs is believed.
+    #[must_use]
+    pub fn trusts(&self, key: &SigningKey) -> bool {
+        let own = key.0.public_key().key_data();
+        self.0.iter().any(|key| key.key_data() == own)
+    }
+
     /// Whether a signer with this fingerprint is trusted now.
     #[must_use]
     pub fn contains(&self, fingerprint: &str) -> bool {

@@ -11,4 +11,5 @@ mod includes;
 mod kept;
 mod readme;
 mod recovery;
+mod refusals;
 mod support;

@@ -58,7 +58,7 @@ pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<E
         keys,
         env,
         context,
-        skip_growing: args.dumps.is_empty(),
+        every_pair: args.dumps.is_empty(),
     };
     let mut document = Document {
         archives: Vec::new(),
@@ -102,8 +102,9 @@ struct Pusher {
     keys: PushKeys,
     env: Option<Secret>,
     context: Context,
-    /// A dump that is still being written is left for the next time, unless it was asked for.
-    skip_growing: bool,
+    /// No dump was named: one that is still being written is left for the next time, and a bad one
+    /// does not hold up the others.
+    every_pair: bool,
 }
 
 impl Pusher {
@@ -116,24 +117,38 @@ impl Pusher {
         if pairs.is_empty() {
             output.line("nothing to archive: every complete pair is archived already")?;
         }
+        let mut bad = None;
         for pair in pairs {
-            if let Some(pushed) = self.push(pair).await? {
-                let line = Line::from(pushed);
-                output.line(&text(&line))?;
-                document.archives.push(line);
+            match self.push(pair).await {
+                Ok(None) => {}
+                Ok(Some(pushed)) => {
+                    let line = Line::from(pushed);
+                    output.line(&text(&line))?;
+                    document.archives.push(line);
+                }
+                // One bad dump that nobody removes must not keep every later night on the host.
+                Err(NotPushed::ThisPair(failure)) if self.every_pair => {
+                    if bad.is_some() {
+                        self.context.monitor.warn(&failure.message);
+                    }
+                    bad.get_or_insert(failure);
+                }
+                Err(NotPushed::ThisPair(failure) | NotPushed::Any(failure)) => return Err(failure),
             }
         }
-        Ok(())
+        bad.map_or(Ok(()), Err)
     }
 
-    async fn push(&self, pair: Pair) -> Result<Option<Pushed>, Failure> {
+    async fn push(&self, pair: Pair) -> Result<Option<Pushed>, NotPushed> {
         let stamp = pair.stamp();
         let captured_at = self
             .settings
             .time_zone
             .to_timestamp(stamp)
             .map_err(|error| {
-                Failure::failed(format!("the stamp {stamp} is no time here: {error}"))
+                NotPushed::ThisPair(Failure::failed(format!(
+                    "the stamp {stamp} is no time here: {error}"
+                )))
             })?;
         let request = PushRequest {
             pair,
@@ -145,15 +160,28 @@ impl Pusher {
         };
         match push(&self.context, &self.keys, request).await {
             Ok(pushed) => Ok(Some(pushed)),
-            Err(PushError::Backups(error @ BackupsError::Growing(_))) if self.skip_growing => {
+            Err(PushError::Backups(error @ BackupsError::Growing(_))) if self.every_pair => {
                 self.context
                     .monitor
                     .warn(&format!("{error}; it is left for the next push"));
                 Ok(None)
             }
-            Err(error) => Err(error.into()),
+            Err(
+                error @ (PushError::Backups(_)
+                | PushError::ChangedSinceArchived { .. }
+                | PushError::ChangedWhileRead(_)),
+            ) => Err(NotPushed::ThisPair(error.into())),
+            Err(error) => Err(NotPushed::Any(error.into())),
         }
     }
+}
+
+/// Why a pair was not pushed.
+enum NotPushed {
+    /// Another may be.
+    ThisPair(Failure),
+    /// No other would be.
+    Any(Failure),
 }
 
 impl From<Pushed> for Line {

@@ -30,10 +30,12 @@ pub struct Pair {
 
 /// A half that could belong to more than one other.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} could belong to {} and to {}", half.display(), candidates[0].display(), candidates[1].display())]
+#[error("{} could belong to {} and to {}", disputed.display(), candidates[0].display(), candidates[1].display())]
 pub struct Ambiguity {
-    /// The half.
+    /// The half that has no certain partner.
     pub half: PathBuf,
+    /// The half that could belong to two: that one, or the one it has a rival for.
+    pub disputed: PathBuf,
     /// The two that it could belong to.
     pub candidates: [PathBuf; 2],
 }
@@ -226,15 +228,16 @@ fn ambiguity(half: &Half, rivals: &[&Half], wanted: Option<&Half>) -> Option<Amb
     let [first, second, ..] = rivals else {
         return None;
     };
-    let candidates = match wanted {
-        None => [first.path.clone(), second.path.clone()],
+    let (disputed, candidates) = match wanted {
+        None => (half, [first.path.clone(), second.path.clone()]),
         Some(wanted) => {
             let other = rivals.iter().find(|rival| **rival != half)?;
-            [wanted.path.clone(), other.path.clone()]
+            (wanted, [half.path.clone(), other.path.clone()])
         }
     };
     Some(Ambiguity {
         half: half.path.clone(),
+        disputed: disputed.path.clone(),
         candidates,
     })
 }

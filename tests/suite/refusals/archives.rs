@@ -120,8 +120,8 @@ fn an_identity_that_cannot_be_used_is_refused() -> Outcome {
                 &["no identity is set"],
             )
             .hint("--identity"),
-            identity("not there", "nope", &["cannot read nope"]).hint("ls -l nope"),
-            identity("a folder", "backups", &["cannot read backups"]).hint("ls -l backups"),
+            identity("not there", "nope", &["the identity nope"]).hint("ls -l nope"),
+            identity("a folder", "backups", &["the identity backups"]).hint("ls -l backups"),
             identity("no identity", ".env.prod", &[".env.prod", "no identity"]),
             identity("cut short", "short", &["short", "no identity"]),
             identity("empty", "empty", &["empty"]),

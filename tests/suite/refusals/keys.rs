@@ -116,11 +116,11 @@ fn a_signing_key_that_cannot_sign_unattended_is_refused() -> Outcome {
     hold_all(
         &host,
         &[
-            case("missing", "nope", &["cannot read nope"], "ls -l nope"),
+            case("missing", "nope", &["the signing key nope"], "ls -l nope"),
             case(
                 "a folder",
                 "backups",
-                &["cannot read backups"],
+                &["the signing key backups"],
                 "ls -l backups",
             ),
             case("rsa", &rsa, &["ed25519"], "ssh-keygen -t ed25519"),
@@ -176,4 +176,57 @@ fn an_env_file_that_cannot_be_read_is_refused_rather_than_left_out() -> Outcome 
     host.run(&["push", &dump, "--env-file", "large"])?
         .expect_code(0)?;
     Ok(())
+}
+
+#[test]
+fn a_signing_key_that_nobody_trusts_archives_nothing() -> Outcome {
+    let host = Host::new()?;
+    let dump = host.add_night(NIGHTS[0])?;
+    let key = keygen(&host, "ed25519", "")?;
+    let args = ["push", &dump, "--signing-key", &key];
+    let says = [key.as_str(), "sealift-allowed-signers"];
+    Case::new("not trusted", &args, 2, &says)
+        .hint("ssh-keygen -y")
+        .hold(&host)?;
+    // With the list that the hint makes, it is.
+    let hint = host.run(&args)?.stderr;
+    let hint = hint
+        .lines()
+        .find_map(|line| line.strip_prefix("hint: "))
+        .ok_or("no hint")?;
+    tool(&host, &["sh", "-c", hint])?;
+    host.run(&args)?.expect_code(0)?;
+    host.run(&["verify"])?.expect_code(0)?;
+    Ok(())
+}
+
+#[test]
+fn a_private_key_in_the_place_of_its_path_is_not_repeated() -> Outcome {
+    let host = Host::new()?;
+    let dump = host.add_night(NIGHTS[0])?;
+    let identity = fs::read_to_string(host.path("recovery-kit/identity.txt"))?;
+    let secret = identity
+        .lines()
+        .find(|line| line.starts_with("AGE-"))
+        .ok_or("no secret")?;
+    let signing = fs::read_to_string(host.path("sealift-signing-key"))?;
+    let fetch = ["fetch", "--latest", "--out", "out", "--identity", secret];
+    let hint = "mode 0600";
+    Case::new("a flag", &fetch, 2, &["identity", "private key"])
+        .hint(hint)
+        .hold(&host)?;
+    for (name, value, args) in [
+        ("SEALIFT_IDENTITY", identity.as_str(), &fetch[..4]),
+        ("SEALIFT_SIGNING_KEY", &signing, &["push", &dump]),
+    ] {
+        Case::new(name, &[], 2, &["private key"])
+            .hint(hint)
+            .hold_run(&host, || {
+                let mut command = host.command(args);
+                Ok(crate::support::Run::of(&command.env(name, value).output()?))
+            })?;
+    }
+    fs::write(host.path("bad.toml"), format!("recipients = {secret:?}\n"))?;
+    let args = ["list", "--config", "bad.toml"];
+    Case::new("a file", &args, 2, &["line 1 of bad.toml", "private key"]).hold(&host)
 }
