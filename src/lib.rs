@@ -41,7 +41,7 @@ pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};
 pub use ports::backups::{AuthMode, BackupsError, Pair, Pairing, pair_up, pairs_of, scan};
 pub use ports::files::{FileError, HostLock, create_private_folder, read_secret, write_new};
 pub use ports::includes::{Include, IncludeError};
-pub use ports::index::{ChunkPlace, Index, IndexError, NewBlob, Opened, Place};
+pub use ports::index::{ChunkPlace, Index, IndexError, NewBlob, Opened, Place, Repair};
 pub use ports::plugins::resolve as resolve_recipients;
 pub use ports::store::{BadUrl, Store, StoreError, StoreUrl};
 pub use services::demo::{DemoError, demo};

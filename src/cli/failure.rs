@@ -63,7 +63,7 @@ impl Failure {
     /// An archive is not believed.
     pub fn broken(broken: &Broken) -> Self {
         let message = format!(
-            "archive {} is not believed: {}",
+            "archive {} cannot be used: {}",
             broken.sequence,
             one_line(&broken.reason)
         );
@@ -130,7 +130,11 @@ impl From<StoreError> for Failure {
                 Some("sealift verify".into())
             }
             StoreError::Failed { store, source, .. } => io_hint(&**source, &folder(store)),
-            StoreError::Exists { .. } | StoreError::Foreign { .. } => None,
+            StoreError::Emptied(store) => Some(format!(
+                "mountpoint {}; to begin anew in an empty store, give another --state folder",
+                folder(store)
+            )),
+            StoreError::Exists { .. } => None,
         };
         Self::of(&error).hint_if(hint)
     }
@@ -197,7 +201,7 @@ impl From<PushError> for Failure {
                 Self::of(&error).hint(hint)
             }
             PushError::ChangedWhileRead(_) => Self::of(&error).hint("sealift push"),
-            PushError::Lost { .. } => Self::of(&error).hint("sealift verify"),
+            PushError::Lost { .. } | PushError::NoPlace => Self::of(&error).hint("sealift verify"),
             other => Self::of(&other),
         }
     }

@@ -5,8 +5,8 @@ use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::settings::{Settings, named_config};
 use sealift::{
-    Cancel, Catalog, Clock, Context, HostLock, Index, Monitor, Opened, Sequence, SharedIndex,
-    Store, Timestamp, Verified, blocking, create_private_folder, load,
+    Cancel, Catalog, Clock, Context, HostLock, Index, Monitor, Opened, Repair, Sequence,
+    SharedIndex, Store, Timestamp, Verified, blocking, create_private_folder, load,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,7 +69,7 @@ impl Session {
     /// A [`Failure`] if it cannot be read or is not believed.
     pub async fn load(&self, context: &Context, sequence: Sequence) -> Result<Verified, Failure> {
         load(context, sequence)
-            .await?
+            .await
             .map_err(|broken| Failure::broken(&broken))
     }
 
@@ -78,9 +78,9 @@ impl Session {
         for broken in &catalog.broken {
             self.monitor.warn(&Failure::broken(broken).message);
         }
-        if let Some(seen) = catalog.rolled_back() {
+        if let Some(seen) = catalog.lost_head() {
             self.monitor.warn(&format!(
-                "{} no longer shows archive {seen}, which was there before: sealift verify",
+                "{} no longer shows archive {seen} as it was seen before: sealift verify",
                 context.store.url()
             ));
         }
@@ -104,7 +104,7 @@ impl Session {
         let lock = lock
             .await
             .map_err(|error| Failure::failed(error.to_string()))??;
-        Ok((self.context(settings, store)?, lock))
+        Ok((self.context(settings, store, Repair::MoveAside)?, lock))
     }
 
     /// The context of a command that only reads the store; it makes no state folder.
@@ -113,11 +113,16 @@ impl Session {
     /// A [`Failure`] of the settings or the store.
     pub fn reading(&self, settings: &Settings) -> Result<Context, Failure> {
         let store = Store::open(&settings.store()?, &settings.instance)?;
-        self.context(settings, store)
+        self.context(settings, store, Repair::Leave)
     }
 
-    fn context(&self, settings: &Settings, store: Store) -> Result<Context, Failure> {
-        let index = self.index(&settings.state)?;
+    fn context(
+        &self,
+        settings: &Settings,
+        store: Store,
+        repair: Repair,
+    ) -> Result<Context, Failure> {
+        let index = self.index(&settings.state, repair)?;
         Ok(Context {
             store,
             index: SharedIndex::new(index, Arc::clone(&self.monitor)),
@@ -128,12 +133,12 @@ impl Session {
         })
     }
 
-    fn index(&self, state: &Path) -> Result<Index, Failure> {
+    fn index(&self, state: &Path, repair: Repair) -> Result<Index, Failure> {
         let unusable = |error: sealift::IndexError| Failure::failed(error.to_string());
         if !state.is_dir() {
             return Index::in_memory().map_err(unusable);
         }
-        match Index::open(&state.join("index.sqlite")).map_err(unusable)? {
+        match Index::open(&state.join("index.sqlite"), repair).map_err(unusable)? {
             Opened::Whole(index) => Ok(index),
             Opened::Replaced {
                 index,

@@ -168,7 +168,7 @@ pub struct Proof {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// Its signature is missing.
-    #[error("it has no signature")]
+    #[error("it has no signature, or was changed after it was signed")]
     Unsigned,
     /// Its signature does not hold.
     #[error(transparent)]
@@ -339,8 +339,53 @@ impl Manifest {
         self.blobs().iter().map(|blob| blob.sealed_bytes).sum()
     }
 
+    /// Every text that is shown to people.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let findings = self
+            .findings
+            .iter()
+            .flat_map(|f| [f.code.as_str(), f.message.as_str()]);
+        let proofs = self
+            .proofs
+            .iter()
+            .flat_map(|p| [p.key.as_str(), p.state.as_str()]);
+        let dumps = self
+            .components
+            .iter()
+            .filter_map(|component| component.dump.as_ref());
+        let facts = dumps.flat_map(|facts| {
+            let DumpFacts {
+                archive_version,
+                server_version,
+                pg_dump_version,
+                ..
+            } = facts;
+            let DumpFacts {
+                compression,
+                database,
+                ..
+            } = facts;
+            [
+                archive_version,
+                server_version,
+                pg_dump_version,
+                compression,
+                database,
+            ]
+        });
+        let recipients = self.recipients.values().flatten().map(String::as_str);
+        let own = [self.label.as_str(), self.tool.as_str()].into_iter();
+        own.chain(findings)
+            .chain(proofs)
+            .chain(facts.map(String::as_str))
+            .chain(recipients)
+    }
+
     /// The rules that a signature alone does not enforce.
-    fn check(&self) -> Result<(), &'static str> {
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub fn check(&self) -> Result<(), &'static str> {
         let mut names: Vec<_> = self
             .components
             .iter()
@@ -350,8 +395,18 @@ impl Manifest {
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err("two components have one name");
         }
-        if (self.sequence.0 == 1) != self.previous.is_none() || self.sequence.0 == 0 {
+        if !self.sequence.is_legal() {
+            return Err("the sequence is out of range");
+        }
+        if (self.sequence == Sequence::FIRST) != self.previous.is_none() {
             return Err("the first archive has no predecessor, and every other has one");
+        }
+        let sum = |sum: u64, component: &Component| sum.checked_add(component.bytes);
+        if self.components.iter().try_fold(0, sum).is_none() {
+            return Err("the sizes of the components are out of range");
+        }
+        if self.texts().any(|text| text.chars().any(char::is_control)) {
+            return Err("a text has control characters");
         }
         for component in &self.components {
             if !is_plain_file_name(&component.file) {
@@ -383,7 +438,7 @@ impl Manifest {
 #[must_use]
 pub fn is_plain_file_name(name: &str) -> bool {
     let climbs = matches!(name, "" | "." | "..");
-    !climbs && name.len() <= 255 && !name.contains(['/', '\\', '\0', '\n', '\r'])
+    !climbs && name.len() <= 255 && !name.contains(['/', '\\']) && !name.contains(char::is_control)
 }
 
 #[cfg(test)]
@@ -483,9 +538,17 @@ mod tests {
 
     #[test]
     fn a_signed_manifest_that_breaks_a_rule_is_refused() -> Outcome {
-        let breaks: [fn(&mut Manifest); 6] = [
+        let breaks: [fn(&mut Manifest); 9] = [
             |m| m.components[0].file = "../evil".into(),
             |m| m.components[0].file = "..".into(),
+            |m| m.components[0].file = "app\u{1b}[2J.dump".into(),
+            |m| m.label = "nightly\nverdict: sound".into(),
+            |m| {
+                let mut huge = m.components[0].clone();
+                huge.name = ComponentName::zitadel();
+                huge.bytes = u64::MAX;
+                m.components.push(huge);
+            },
             |m| m.components.push(m.components[0].clone()),
             |m| m.previous = Some(Digest::of(b"")),
             |m| m.components[0].recipe[0].length = u64::MAX,

@@ -73,10 +73,10 @@ pub enum DumpError {
 }
 
 impl DumpError {
-    /// Whether the file is something else altogether, rather than a dump that was damaged.
+    /// Whether the file is something else altogether, rather than a dump that cannot be read here.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
-        !matches!(self, Self::Damaged { .. })
+        matches!(self, Self::Empty | Self::NotADump)
     }
 }
 
@@ -287,7 +287,8 @@ impl<R: Read> TocReader<R> {
             return Err(self.damaged("a name is too long"));
         };
         self.fill(bytes)?;
-        Ok(String::from_utf8_lossy(bytes).into_owned())
+        // The names end up in manifests and on terminals.
+        Ok(String::from_utf8_lossy(bytes).replace(char::is_control, "?"))
     }
 
     fn text_is(&mut self, expected: &str) -> Result<bool, DumpError> {

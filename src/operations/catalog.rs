@@ -48,15 +48,26 @@ pub struct ComponentSummary {
     pub sha256: Option<Digest>,
 }
 
-/// A manifest in the store that is not believed.
+/// A manifest in the store that cannot be used.
 #[derive(Debug)]
 pub struct Broken {
     /// Its place in the chain.
     pub sequence: Sequence,
-    /// The id that its bytes have.
-    pub id: ArchiveId,
-    /// Why it is not believed.
-    pub reason: ManifestError,
+    /// The id that its bytes have, if they could be read.
+    pub id: Option<ArchiveId>,
+    /// Why it cannot be used.
+    pub reason: Disbelief,
+}
+
+/// Why a manifest cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Disbelief {
+    /// It was read, and is not believed.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// It is there, but cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Every archive of an instance in a store.
@@ -74,15 +85,16 @@ impl Catalog {
     /// Reads the catalog.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot be read; a manifest that is not believed is none.
+    /// [`StoreError`] if the store cannot be listed; a manifest that cannot be used is none, since
+    /// it must not stand in the way of those that can.
     pub async fn read(context: &Context) -> Result<Self, StoreError> {
         let key = context.store_key();
         let mut catalog = Self {
             highest_seen: context.index.ask(|index| index.head(&key)),
             ..Self::default()
         };
-        for entry in context.store.manifests().await? {
-            match load_cached(context, &key, entry).await? {
+        for entry in context.store.manifests().await?.manifests {
+            match load_cached(context, &key, entry).await {
                 Ok(archive) => catalog.archives.push(summarise(&archive)),
                 Err(broken) => catalog.broken.push(broken),
             }
@@ -98,35 +110,42 @@ impl Catalog {
 
     /// The place that a new archive takes, and the id of the archive before it.
     ///
-    /// The place is above every manifest in the store and above every head that was ever seen, so
-    /// that a removed head stays visible as a gap.
+    /// The place is above every verified archive and above every head that was ever seen, so that a
+    /// removed head stays visible as a gap. A manifest that cannot be used takes no place away but
+    /// its own. If the id of the place before is not known, there is no next place.
     #[must_use]
-    pub fn next_place(&self) -> (Sequence, Option<ArchiveId>) {
+    pub fn next_place(&self) -> Option<(Sequence, Option<ArchiveId>)> {
         let verified = self
             .archives
-            .iter()
+            .last()
             .map(|archive| (archive.sequence, archive.id));
-        let broken = self
+        let seen = self
+            .highest_seen
+            .filter(|seen| verified.is_none_or(|head| seen.0 > head.0));
+        let (mut before, mut id) = match seen.or(verified) {
+            Some((sequence, id)) => (sequence, Some(id)),
+            None => (Sequence(0), None),
+        };
+        while let Some(broken) = self
             .broken
             .iter()
-            .map(|broken| (broken.sequence, broken.id));
-        let highest = verified
-            .chain(broken)
-            .chain(self.highest_seen)
-            .max_by_key(|place| place.0);
-        match highest {
-            None => (Sequence(1), None),
-            Some((sequence, id)) => (sequence.next(), Some(id)),
+            .find(|broken| broken.sequence == before.next())
+        {
+            (before, id) = (broken.sequence, broken.id);
         }
+        if before < Sequence::FIRST {
+            return Some((Sequence::FIRST, None));
+        }
+        id.filter(|_| before < Sequence::LAST)
+            .map(|id| (before.next(), Some(id)))
     }
 
-    /// The head that was seen before and is gone, if the store went back in time.
+    /// The head that was seen before, if the store no longer shows that very archive.
     #[must_use]
-    pub fn rolled_back(&self) -> Option<Sequence> {
-        let (seen, _) = self.highest_seen?;
-        let verified = self.archives.last().map(|archive| archive.sequence);
-        let broken = self.broken.last().map(|broken| broken.sequence);
-        (verified.max(broken) < Some(seen)).then_some(seen)
+    pub fn lost_head(&self) -> Option<Sequence> {
+        let (seen, id) = self.highest_seen?;
+        let is_there = self.archives.iter().any(|archive| archive.id == id);
+        (!is_there).then_some(seen)
     }
 }
 
@@ -236,53 +255,45 @@ impl Catalog {
 /// Reads one archive from the store and verifies it.
 ///
 /// # Errors
-/// [`StoreError`] if it cannot be read; what was read but is not believed comes back as [`Broken`].
-pub async fn load(
-    context: &Context,
-    sequence: Sequence,
-) -> Result<Result<Verified, Broken>, StoreError> {
-    Ok(load_with_bytes(context, sequence)
-        .await?
-        .map(|(archive, _)| archive))
+/// [`Broken`] if it cannot be read or is not believed.
+pub async fn load(context: &Context, sequence: Sequence) -> Result<Verified, Broken> {
+    Ok(load_with_bytes(context, sequence).await?.0)
 }
 
 async fn load_with_bytes(
     context: &Context,
     sequence: Sequence,
-) -> Result<Result<(Verified, CachedArchive), Broken>, StoreError> {
-    let manifest = context.store.manifest(sequence).await?;
-    let signature = context.store.signature(manifest.id()).await?;
-    let signature = signature.as_deref();
-    let verified = manifest.verify(
-        signature,
-        &context.signers,
-        context.store.instance(),
+) -> Result<(Verified, CachedArchive), Broken> {
+    let unreadable = |error: StoreError| Broken {
         sequence,
-    );
+        id: None,
+        reason: error.into(),
+    };
+    let manifest = context.store.manifest(sequence).await.map_err(unreadable)?;
     let id = manifest.id();
-    Ok(verified
-        .map_err(|reason| Broken {
-            sequence,
-            id,
-            reason,
-        })
-        .map(|archive| {
-            let signature = signature.unwrap_or_default().to_vec();
-            (
-                archive,
-                CachedArchive {
-                    manifest: manifest.bytes().to_vec(),
-                    signature,
-                },
-            )
-        }))
+    let signature = context.store.signature(id).await.map_err(unreadable)?;
+    let instance = context.store.instance();
+    let verified = manifest.verify(signature.as_deref(), &context.signers, instance, sequence);
+    let archive = verified.map_err(|reason| Broken {
+        sequence,
+        id: Some(id),
+        reason: reason.into(),
+    })?;
+    let signature = signature.unwrap_or_default();
+    Ok((
+        archive,
+        CachedArchive {
+            manifest: manifest.bytes().to_vec(),
+            signature,
+        },
+    ))
 }
 
 async fn load_cached(
     context: &Context,
     key: &str,
     entry: ManifestEntry,
-) -> Result<Result<Verified, Broken>, StoreError> {
+) -> Result<Verified, Broken> {
     if let Some(cached) = context.index.ask(|index| index.archive(key, &entry)) {
         let verified = Unverified::new(cached.manifest).verify(
             Some(&cached.signature),
@@ -291,17 +302,14 @@ async fn load_cached(
             entry.sequence,
         );
         if let Ok(archive) = verified {
-            return Ok(Ok(archive));
+            return Ok(archive);
         }
     }
-    Ok(load_with_bytes(context, entry.sequence)
-        .await?
-        .map(|(archive, bytes)| {
-            context
-                .index
-                .ask(|index| index.remember_archive(key, &entry, &bytes));
-            archive
-        }))
+    let (archive, bytes) = load_with_bytes(context, entry.sequence).await?;
+    context
+        .index
+        .ask(|index| index.remember_archive(key, &entry, &bytes));
+    Ok(archive)
 }
 
 fn summarise(archive: &Verified) -> Summary {
@@ -396,11 +404,41 @@ mod tests {
     #[test]
     fn a_removed_head_leaves_a_gap() -> Result<(), jiff::Error> {
         let mut catalog = catalog()?;
-        assert_eq!(catalog.next_place().0, Sequence(4));
+        let head = ArchiveId::of(&3_u64.to_be_bytes());
+        assert_eq!(catalog.next_place(), Some((Sequence(4), Some(head))));
+        assert_eq!(catalog.lost_head(), None);
         let gone = ArchiveId::of(b"gone");
         catalog.highest_seen = Some((Sequence(5), gone));
-        assert_eq!(catalog.next_place(), (Sequence(6), Some(gone)));
-        assert_eq!(catalog.rolled_back(), Some(Sequence(5)));
+        assert_eq!(catalog.next_place(), Some((Sequence(6), Some(gone))));
+        assert_eq!(catalog.lost_head(), Some(Sequence(5)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_head_that_was_replaced_is_lost() -> Result<(), jiff::Error> {
+        let mut catalog = catalog()?;
+        catalog.highest_seen = Some((Sequence(3), ArchiveId::of(b"another")));
+        assert_eq!(catalog.lost_head(), Some(Sequence(3)));
+        let head = ArchiveId::of(&3_u64.to_be_bytes());
+        assert_eq!(catalog.next_place(), Some((Sequence(4), Some(head))));
+        Ok(())
+    }
+
+    #[test]
+    fn junk_far_ahead_does_not_move_the_chain() -> Result<(), jiff::Error> {
+        let broken = |sequence, id| Broken {
+            sequence: Sequence(sequence),
+            id,
+            reason: ManifestError::Unsigned.into(),
+        };
+        let junk = ArchiveId::of(b"junk");
+        let mut catalog = catalog()?;
+        catalog.broken.push(broken(99_999_999, Some(junk)));
+        assert_eq!(catalog.next_place().map(|place| place.0), Some(Sequence(4)));
+        catalog.broken.push(broken(4, Some(junk)));
+        assert_eq!(catalog.next_place(), Some((Sequence(5), Some(junk))));
+        catalog.broken.push(broken(5, None));
+        assert_eq!(catalog.next_place(), None);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 //! 48 bytes for each blob in the store.
 
 use crate::formats::manifest::{ManifestError, Verified};
-use crate::operations::catalog::{Broken, load};
+use crate::operations::catalog::{Broken, Disbelief, load};
 use crate::operations::context::Context;
 use crate::ports::store::StoreError;
 use crate::words::cancel::Cancelled;
@@ -28,8 +28,8 @@ pub struct VerifyReport {
 pub struct Violation {
     /// A word for programs; docs/FORMAT.md lists them.
     pub code: &'static str,
-    /// The archive, by its place in the chain.
-    pub sequence: Sequence,
+    /// The archive, by its place in the chain, if it is about one.
+    pub sequence: Option<Sequence>,
     /// A sentence for people, with what to do about it.
     pub message: String,
 }
@@ -50,6 +50,8 @@ pub enum VerifyError {
 /// # Errors
 /// [`VerifyError`] if the store could not be read; violations are no errors.
 pub async fn verify(context: &Context) -> Result<VerifyReport, VerifyError> {
+    // Manifests first: whatever they name was stored before them.
+    let listing = context.store.manifests().await?;
     let mut sizes: HashMap<BlobId, u64> = HashMap::new();
     context
         .store
@@ -58,65 +60,126 @@ pub async fn verify(context: &Context) -> Result<VerifyReport, VerifyError> {
         })
         .await?;
     let mut report = VerifyReport::default();
-    let mut last: Option<(Sequence, ArchiveId)> = None;
-    for entry in context.store.manifests().await? {
+    for object in listing.foreign {
+        report.foreign(&object);
+    }
+    let mut places: Vec<Place> = Vec::new();
+    for entry in listing.manifests {
         context.cancel.check()?;
-        report.gap(
-            last.map_or(Sequence(1), |(sequence, _)| sequence.next()),
-            entry.sequence,
-        );
+        let last = places.last().copied();
+        report.gap(Place::due_after(last), entry.sequence);
         report.archives += 1;
-        let id = match load(context, entry.sequence).await? {
+        let place = match load(context, entry.sequence).await {
             Ok(archive) => {
                 report.check_link(&archive, last);
                 report.check_blobs(context, &archive, &sizes);
-                archive.id()
+                Place {
+                    sequence: entry.sequence,
+                    id: Some(archive.id()),
+                    is_believed: true,
+                }
             }
             Err(broken) => {
                 report.broken(&broken);
-                broken.id
+                Place {
+                    sequence: entry.sequence,
+                    id: broken.id,
+                    is_believed: false,
+                }
             }
         };
-        last = Some((entry.sequence, id));
+        places.push(place);
     }
     let key = context.store_key();
-    if let Some((seen, _)) = context.index.ask(|index| index.head(&key)) {
-        report.gap(
-            last.map_or(Sequence(1), |(sequence, _)| sequence.next()),
-            seen.next(),
-        );
+    if let Some((seen, id)) = context.index.ask(|index| index.head(&key)) {
+        report.check_head(&places, seen, id);
     }
     Ok(report)
+}
+
+/// What lies at a place of the chain.
+#[derive(Clone, Copy)]
+struct Place {
+    sequence: Sequence,
+    /// The id that the bytes have, if they could be read.
+    id: Option<ArchiveId>,
+    is_believed: bool,
+}
+
+impl Place {
+    fn due_after(last: Option<Self>) -> Sequence {
+        last.map_or(Sequence::FIRST, |place| place.sequence.next())
+    }
 }
 
 impl VerifyReport {
     fn add(&mut self, code: &'static str, sequence: Sequence, message: String) {
         self.violations.push(Violation {
             code,
-            sequence,
+            sequence: Some(sequence),
             message,
         });
     }
 
     /// Every place from `due` to before `found` is empty.
     fn gap(&mut self, due: Sequence, found: Sequence) {
-        for sequence in (due.0..found.0).map(Sequence) {
-            let message = format!(
-                "archive {sequence} was removed without a record; restore its manifest from a copy \
-                 of the store, or find out who can delete there"
-            );
-            self.add("archive-removed", sequence, message);
-        }
+        let Some(last) = found.previous().filter(|last| *last >= due) else {
+            return;
+        };
+        let (which, were) = if last == due {
+            (format!("archive {due}"), "was")
+        } else {
+            (format!("archives {due} to {last}"), "were")
+        };
+        let message = format!(
+            "{which} {were} removed without a record; restore the manifests from a copy of the \
+             store, or find out who can delete there"
+        );
+        self.add("archive-removed", due, message);
     }
 
-    fn check_link(&mut self, archive: &Verified, last: Option<(Sequence, ArchiveId)>) {
-        let Some((sequence, id)) = last else { return };
+    fn foreign(&mut self, object: &str) {
+        let message = format!("{object} is not the name of a manifest; move it out of the store");
+        self.violations.push(Violation {
+            code: "object-foreign",
+            sequence: None,
+            message,
+        });
+    }
+
+    fn check_link(&mut self, archive: &Verified, last: Option<Place>) {
+        let Some(Place {
+            sequence,
+            id: Some(id),
+            ..
+        }) = last
+        else {
+            return;
+        };
         if archive.sequence == sequence.next() && archive.previous != Some(id) {
             let message = format!(
                 "archive {} was made after another archive {sequence} than the one that is there",
                 archive.sequence
             );
             self.add("chain-broken", archive.sequence, message);
+        }
+    }
+
+    /// The store still shows the highest head that this host has ever seen there.
+    fn check_head(&mut self, places: &[Place], seen: Sequence, id: ArchiveId) {
+        let last = places.last().copied();
+        if last.is_none_or(|last| last.sequence < seen) {
+            self.gap(Place::due_after(last), Sequence(seen.0 + 1));
+            return;
+        }
+        let there = places.iter().find(|place| place.sequence == seen);
+        // What is not believed was reported already; what is not there is a gap.
+        if there.is_some_and(|place| place.is_believed && place.id != Some(id)) {
+            let message = format!(
+                "archive {seen} is not the one that was seen here before ({id}); find out who can \
+                 replace it"
+            );
+            self.add("archive-replaced", seen, message);
         }
     }
 
@@ -148,14 +211,17 @@ impl VerifyReport {
 
     fn broken(&mut self, broken: &Broken) {
         let code = match &broken.reason {
-            ManifestError::Unsigned => "signature-missing",
-            ManifestError::Newer(_) => "format-newer",
-            ManifestError::Signature(_) => "signature-invalid",
-            ManifestError::Misplaced { .. } => "manifest-misplaced",
-            ManifestError::Malformed(_) | ManifestError::Illegal(_) => "manifest-malformed",
+            Disbelief::Store(_) => "manifest-unreadable",
+            Disbelief::Manifest(ManifestError::Unsigned) => "signature-missing",
+            Disbelief::Manifest(ManifestError::Newer(_)) => "format-newer",
+            Disbelief::Manifest(ManifestError::Signature(_)) => "signature-invalid",
+            Disbelief::Manifest(ManifestError::Misplaced { .. }) => "manifest-misplaced",
+            Disbelief::Manifest(ManifestError::Malformed(_) | ManifestError::Illegal(_)) => {
+                "manifest-malformed"
+            }
         };
         let message = format!(
-            "archive {} is not believed: {}",
+            "archive {} cannot be used: {}; copy it from another store",
             broken.sequence, broken.reason
         );
         self.add(code, broken.sequence, message);

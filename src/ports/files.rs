@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// A file or folder of this host could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -100,15 +101,24 @@ pub fn create_private_folder(path: &Path) -> Result<(), FileError> {
 pub fn read_secret(path: &Path, max: u64) -> Result<Secret, FileError> {
     let read = || {
         let file = File::open(path)?;
-        let size = file.metadata()?.len();
-        if size > max {
+        let found = file.metadata()?;
+        // A pipe has no size, so it is read as far as it goes. The vector never grows, since that
+        // would leave copies of the secret behind.
+        let expected = if found.is_file() && found.len() > 0 {
+            found.len()
+        } else {
+            max
+        };
+        let capacity = usize::try_from(expected.min(max) + 2).unwrap_or(usize::MAX);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+        file.take(expected.min(max) + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > max {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        // One byte more than the file, so that the vector never grows and leaves a copy behind.
-        let capacity = usize::try_from(size + 1).unwrap_or(usize::MAX);
-        let mut bytes = Vec::with_capacity(capacity);
-        file.take(size).read_to_end(&mut bytes)?;
-        Ok(Secret::new(bytes))
+        if bytes.len() as u64 > expected {
+            return Err(io::Error::other("it grew while it was read"));
+        }
+        Ok(Secret::new(std::mem::take(&mut *bytes)))
     };
     read().map_err(FileError::new("read", path))
 }
@@ -174,6 +184,16 @@ mod tests {
         assert_eq!(fs::read(&path)?, b"first");
         assert_eq!(fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path())?.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_secret_is_read_whole_even_where_its_size_is_not_known() -> Outcome {
+        // The kernel says that this file has no bytes.
+        let version = read_secret(Path::new("/proc/version"), 4096)?;
+        assert_eq!(version.expose(), fs::read("/proc/version")?);
+        let too_large = read_secret(Path::new("/dev/zero"), 4096).map_err(|e| e.source.kind());
+        assert!(matches!(too_large, Err(io::ErrorKind::FileTooLarge)));
         Ok(())
     }
 

@@ -278,7 +278,7 @@ impl Host {
     async fn recover(&self, context: &Context, out: &Path) -> Result<(), DemoError> {
         let catalog = Catalog::read(context).await?;
         let chosen = catalog.choose(&Selector::Latest, Trust::SoundOnly, "demo")?;
-        let archive = load(context, chosen.archive.sequence).await?;
+        let archive = load(context, chosen.archive.sequence).await;
         let archive = archive.map_err(|broken| DemoError::Wrong(broken.reason.to_string()))?;
         let identities: Vec<Unwrapper> = read_identities(self.identity.expose_secret().as_bytes())?;
         let request = FetchRequest {
@@ -302,7 +302,7 @@ impl Host {
         let latest = catalog
             .choose(&Selector::Latest, Trust::SoundOnly, "demo")?
             .archive;
-        let archive = load(context, latest.sequence).await?;
+        let archive = load(context, latest.sequence).await;
         let archive = archive.map_err(|broken| DemoError::Wrong(broken.reason.to_string()))?;
         let blob = archive
             .components

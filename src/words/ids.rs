@@ -113,16 +113,33 @@ pub type BlobId = Digest;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ChunkId(pub [u8; 16]);
 
-/// The place of an archive in its chain; the first is 1.
+/// The place of an archive in its chain: 1 to 99,999,999, eight digits in a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sequence(pub u64);
 
 impl Sequence {
-    /// The one after this.
+    /// The first place.
+    pub const FIRST: Self = Self(1);
+    /// The last place: an archive a minute for 190 years.
+    pub const LAST: Self = Self(99_999_999);
+
+    /// The one after this; the last has none, and stays.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0 + 1).min(Self::LAST)
+    }
+
+    /// The one before this.
+    #[must_use]
+    pub fn previous(self) -> Option<Self> {
+        self.0.checked_sub(1).filter(|number| *number > 0).map(Self)
+    }
+
+    /// Whether the number is one that a chain can have.
+    #[must_use]
+    pub fn is_legal(self) -> bool {
+        (Self::FIRST..=Self::LAST).contains(&self)
     }
 }
 

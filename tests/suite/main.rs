@@ -6,6 +6,7 @@
 
 mod crash;
 mod cycle;
+mod distrust;
 mod house;
 mod includes;
 mod kept;

@@ -24,7 +24,7 @@ struct Checked {
 #[derive(Serialize)]
 struct Violation {
     code: &'static str,
-    archive: Sequence,
+    archive: Option<Sequence>,
     message: String,
 }
 

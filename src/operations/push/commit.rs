@@ -8,6 +8,7 @@ use crate::operations::catalog::Catalog;
 use crate::operations::context::Context;
 use crate::ports::store::Creation;
 use crate::words::ids::{ArchiveId, BlobId, Sequence};
+use crate::words::limits::MANIFEST_MAX;
 use std::collections::HashMap;
 
 /// Gives the archive its place in the chain and makes it visible.
@@ -23,9 +24,11 @@ pub(super) async fn commit(
     } else {
         Verdict::Suspect
     };
+    // Once before, so that an archive that lacks a blob never becomes the head, and once after.
+    check_blobs(context, &manifest).await?;
     let id = loop {
         context.cancel.check()?;
-        (manifest.sequence, manifest.previous) = catalog.next_place();
+        (manifest.sequence, manifest.previous) = catalog.next_place().ok_or(PushError::NoPlace)?;
         if let Some(id) = try_place(context, keys, &manifest).await? {
             break id;
         }
@@ -56,9 +59,15 @@ async fn try_place(
     keys: &PushKeys,
     manifest: &Manifest,
 ) -> Result<Option<ArchiveId>, PushError> {
+    manifest.check().map_err(PushError::Bug)?;
     let bytes = manifest
         .to_bytes()
         .map_err(|_| PushError::Bug("a manifest cannot be encoded"))?;
+    if bytes.len() as u64 > MANIFEST_MAX {
+        return Err(PushError::Bug(
+            "a manifest is larger than the format allows",
+        ));
+    }
     let id = ArchiveId::of(&bytes);
     let signature = keys.signing.sign(&bytes)?;
     let (store, object) = (context.store_key(), context.store.signature_object(id));
@@ -97,10 +106,7 @@ async fn check_blobs(context: &Context, manifest: &Manifest) -> Result<(), PushE
         .await?;
     match due.keys().next() {
         None => Ok(()),
-        Some(&blob) => Err(PushError::Lost {
-            sequence: manifest.sequence,
-            blob,
-        }),
+        Some(&blob) => Err(PushError::Lost { blob }),
     }
 }
 

@@ -43,11 +43,12 @@ pub enum PushError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// After the commit, the store does not show a blob.
-    #[error("archive {sequence} was written, but the store does not show its blob {blob}")]
+    /// The last manifest in the store cannot be read, so none can follow it.
+    #[error("the newest manifest in the store cannot be read, so no archive can follow it")]
+    NoPlace,
+    /// The store does not show a blob that was stored.
+    #[error("the store does not show the blob {blob}, although it was stored")]
     Lost {
-        /// The archive.
-        sequence: Sequence,
         /// The blob.
         blob: Digest,
     },
@@ -63,7 +64,10 @@ pub enum PushError {
     /// The push was asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
-    /// A thread failed.
-    #[error(transparent)]
-    Worker(#[from] WorkerFailed),
+}
+
+impl From<WorkerFailed> for PushError {
+    fn from(_: WorkerFailed) -> Self {
+        Self::Bug("a worker thread failed")
+    }
 }

@@ -10,7 +10,7 @@ use crate::words::ids::BlobId;
 use std::collections::{BTreeSet, HashSet};
 
 /// Removes what earlier pushes of this host have left behind; a failure is a warning.
-pub(super) async fn remove(context: &Context, catalog: &Catalog) {
+pub(super) async fn remove(context: &Context) {
     let store = context.store_key();
     let noted: BTreeSet<String> = context
         .index
@@ -20,7 +20,7 @@ pub(super) async fn remove(context: &Context, catalog: &Catalog) {
     if noted.is_empty() {
         return;
     }
-    match unnamed(context, catalog, &noted).await {
+    match unnamed(context, &noted).await {
         Ok(Some(left)) => delete(context, &noted, &left).await,
         Ok(None) => {}
         Err(error) => warn(context, &error),
@@ -36,15 +36,15 @@ fn warn(context: &Context, error: &StoreError) {
 /// Of the noted objects, those that no manifest names; `None` if that cannot be decided.
 async fn unnamed(
     context: &Context,
-    catalog: &Catalog,
     noted: &BTreeSet<String>,
 ) -> Result<Option<BTreeSet<String>>, StoreError> {
+    let catalog = Catalog::read(context).await?;
     if !catalog.broken.is_empty() {
         return Ok(None);
     }
     let mut left = noted.clone();
     for summary in &catalog.archives {
-        let Ok(archive) = load(context, summary.sequence).await? else {
+        let Ok(archive) = load(context, summary.sequence).await else {
             return Ok(None);
         };
         left.remove(&context.store.signature_object(archive.id()));

@@ -1,11 +1,13 @@
 //! Push: a pair of dumps, the env file and the includes become one archive.
 //!
 //! Promise: success is reported only after blobs, signature and manifest were stored, in this
-//! order, and a listing has shown every blob the archive names. A crash anywhere leaves the archive
-//! before it the latest, and a rerun converges: what was stored already is reused or removed.
+//! order, and a listing has shown every blob the archive names; that a pair is archived already, only
+//! after such a listing, too. A crash anywhere leaves the archive before it the latest, and a rerun
+//! converges: what was stored already is reused or removed.
 
 mod commit;
 mod error;
+mod known;
 mod leftovers;
 mod prepare;
 mod sealer;
@@ -14,22 +16,23 @@ mod survey;
 mod writer;
 
 pub use error::PushError;
+pub use known::unarchived;
 
 use crate::formats::chunk::{ChunkKey, SecretDigestKey};
 use crate::formats::manifest::{Finding, Manifest, Proof, Verdict};
 use crate::formats::recipients::Recipients;
 use crate::formats::signature::{SignatureError, SigningKey};
-use crate::operations::catalog::{Catalog, ComponentSummary, Summary};
+use crate::operations::catalog::{Catalog, Summary};
 use crate::operations::context::Context;
 use crate::operations::pipeline::blocking;
-use crate::ports::backups::{AuthMode, FileState, Pair};
+use crate::ports::backups::{AuthMode, Pair};
 use crate::ports::includes::Include;
+use crate::ports::store::StoreError;
 use crate::words::class::Class;
 use crate::words::clock::Timestamp;
 use crate::words::ids::{ArchiveId, Digest, Instance, Sequence};
 use crate::words::secret::Secret;
 use source::Source;
-use std::ffi::OsStr;
 use std::sync::Arc;
 use writer::Written;
 
@@ -127,17 +130,27 @@ pub async fn push(
     keys: &PushKeys,
     request: PushRequest,
 ) -> Result<Pushed, PushError> {
-    context.store.sweep()?;
+    if let Err(error) = context.store.sweep() {
+        context.monitor.warn(&format!(
+            "an old write that was cut off stays for now: {error}"
+        ));
+    }
     let catalog = Catalog::read(context).await?;
     warn_about(context, &catalog);
+    if catalog.archives.is_empty() && catalog.broken.is_empty() && catalog.highest_seen.is_some() {
+        return Err(StoreError::Emptied(context.store.url().to_string()).into());
+    }
     let cancel = context.cancel.clone();
     let prepared = blocking(move || prepare::prepare(request, &cancel)).await??;
     let sources: Arc<[Source]> = prepared.sources.into();
-    let known = known_archives(&catalog, &sources);
+    let known = known::named(&catalog, &sources);
     let survey = survey::survey(context, keys, &sources, !known.is_empty()).await?;
-    if let Some(archive) = already_archived(&known, &sources, survey.as_ref())? {
-        leftovers::remove(context, &catalog).await;
-        return Ok(unchanged(context, archive));
+    if let Some(survey) = &survey {
+        let archived = known::archived(&known, &sources, &survey.contents)?;
+        if let Some(archive) = known::whole(context, archived).await? {
+            leftovers::remove(context).await;
+            return Ok(unchanged(context, archive));
+        }
     }
     let written = writer::write(context, keys, &sources, survey).await?;
     let manifest = Manifest {
@@ -145,109 +158,24 @@ pub async fn push(
         ..blank_manifest(context, keys, prepared.about, &written)
     };
     let pushed = commit::commit(context, keys, catalog, manifest, &written).await?;
-    let catalog = Catalog::read(context).await?;
-    leftovers::remove(context, &catalog).await;
+    leftovers::remove(context).await;
     Ok(pushed)
-}
-
-/// Of some pairs, those that no archive holds yet, going by names and sizes.
-///
-/// # Errors
-/// [`PushError`] if the store or a dump cannot be read.
-pub async fn unarchived(context: &Context, pairs: Vec<Pair>) -> Result<Vec<Pair>, PushError> {
-    let catalog = Catalog::read(context).await?;
-    let mut left = Vec::new();
-    for pair in pairs {
-        let mut halves = Vec::new();
-        for half in pair.halves() {
-            halves.push((half.path.file_name(), FileState::of(&half.path)?.bytes));
-        }
-        let holds = |archive: &Summary| {
-            halves.iter().all(|(name, bytes)| {
-                archive.components.iter().any(|component| {
-                    *name == Some(OsStr::new(&component.file)) && component.bytes == *bytes
-                })
-            })
-        };
-        if !catalog.archives.iter().any(holds) {
-            left.push(pair);
-        }
-    }
-    Ok(left)
 }
 
 fn warn_about(context: &Context, catalog: &Catalog) {
     for broken in &catalog.broken {
         let message = format!(
-            "archive {} is not believed: {}",
+            "archive {} cannot be used: {}",
             broken.sequence, broken.reason
         );
         context.monitor.warn(&message);
     }
-    if let Some(seen) = catalog.rolled_back() {
+    if let Some(seen) = catalog.lost_head() {
         context.monitor.warn(&format!(
-            "{} no longer shows archive {seen}, which was there before",
+            "{} no longer shows archive {seen} as it was seen before",
             context.store.url()
         ));
     }
-}
-
-/// The archives that hold a dump with the name of one of these.
-fn known_archives<'a>(catalog: &'a Catalog, sources: &[Source]) -> Vec<&'a Summary> {
-    let holds = |archive: &&Summary| {
-        archive.components.iter().any(|component| {
-            sources.iter().any(|source| {
-                source.is_dump() && source.name == component.name && source.file == component.file
-            })
-        })
-    };
-    catalog.archives.iter().filter(holds).collect()
-}
-
-/// The newest archive that holds all of this, if there is one.
-fn already_archived<'a>(
-    known: &[&'a Summary],
-    sources: &[Source],
-    survey: Option<&survey::Survey>,
-) -> Result<Option<&'a Summary>, PushError> {
-    let Some(survey) = survey else {
-        return Ok(None);
-    };
-    for archive in known {
-        for (source, found) in sources.iter().zip(&survey.contents) {
-            let same_name = |c: &&_| same_file(source, c);
-            let Some(component) = archive.components.iter().find(same_name) else {
-                continue;
-            };
-            if source.is_dump() && component.sha256 != Some(found.sha256) {
-                return Err(PushError::ChangedSinceArchived {
-                    file: source.file.clone(),
-                    sequence: archive.sequence,
-                    archived: component
-                        .sha256
-                        .map(|digest| digest.to_string())
-                        .unwrap_or_default(),
-                    found: found.sha256,
-                });
-            }
-        }
-    }
-    let covers = |archive: &&&Summary| {
-        sources.iter().all(|source| {
-            archive.components.iter().any(|component| {
-                if source.is_dump() {
-                    same_file(source, component)
-                } else {
-                    source.name == component.name
-                }
-            })
-        })
-    };
-    Ok(known.iter().rev().find(covers).copied())
-}
-
-fn same_file(source: &Source, component: &ComponentSummary) -> bool {
-    source.name == component.name && source.file == component.file
 }
 
 fn unchanged(context: &Context, archive: &Summary) -> Pushed {

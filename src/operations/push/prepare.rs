@@ -84,7 +84,7 @@ fn dump(half: &Half, findings: &mut Vec<Finding>, cancel: &Cancel) -> Result<Sou
             findings.push(Finding {
                 code: "dump-unreadable".into(),
                 component: half.name.component.clone(),
-                message: format!("the {} dump is damaged: {error}", half.name.component),
+                message: format!("the {} dump cannot be read: {error}", half.name.component),
             });
             None
         }
@@ -146,8 +146,13 @@ fn missing(request: &PushRequest) -> Vec<Finding> {
             message,
         ));
     }
-    if request.env.is_none() {
-        let message = "there is no env file, so nothing that is encrypted can be opened";
+    if request
+        .env
+        .as_ref()
+        .is_none_or(|env| env.expose().is_empty())
+    {
+        let message =
+            "there is no env file, or it is empty, so nothing that is encrypted can be opened";
         findings.push(finding("env-missing", ComponentName::env(), message));
     }
     let has_secrets = request

@@ -98,8 +98,8 @@ struct Usage {
     sealed_bytes: u64,
     plain_bytes: u64,
     used_bytes: u64,
-    /// One bit for each [`CHUNK_MIN`] bytes; two chunks that start in one of them are both the last
-    /// of their component, and the second is then not counted.
+    /// One bit for each [`CHUNK_MIN`] bytes: a chunk starts in a slot of its own, but for the one
+    /// after the last of a component, which may be short; of such a pair one is not counted.
     seen: Vec<u64>,
 }
 
@@ -130,33 +130,24 @@ impl Usage {
     }
 }
 
-/// Of the blobs that would be used, those that pay and that the store shows whole. The others that
-/// the store does not show are forgotten.
+/// Of the blobs that would be used, those that pay and that the store shows whole.
 async fn present(
     context: &Context,
     usage: HashMap<BlobId, Usage>,
 ) -> Result<HashSet<BlobId>, PushError> {
-    let mut absent: HashSet<BlobId> = usage.keys().copied().collect();
+    let mut present = HashSet::new();
     context
         .store
         .each_blob(|id, bytes| {
             if usage
                 .get(&id)
-                .is_some_and(|usage| usage.sealed_bytes == bytes)
+                .is_some_and(|usage| usage.sealed_bytes == bytes && usage.pays())
             {
-                absent.remove(&id);
+                present.insert(id);
             }
         })
         .await?;
-    if !absent.is_empty() {
-        context.index.ask(|index| index.forget_blobs(&absent));
-    }
-    let pays = |(id, usage): (BlobId, Usage)| usage.pays().then_some(id);
-    Ok(usage
-        .into_iter()
-        .filter_map(pays)
-        .filter(|id| !absent.contains(id))
-        .collect())
+    Ok(present)
 }
 
 #[cfg(test)]

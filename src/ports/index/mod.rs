@@ -13,8 +13,8 @@ mod unnamed;
 pub use archives::CachedArchive;
 pub use blobs::{ChunkPlace, NewBlob, Place};
 
-use rusqlite::Connection;
-use std::path::Path;
+use rusqlite::{Connection, ErrorCode};
+use std::path::{Path, PathBuf};
 
 /// The index did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ pub enum Opened {
         /// What was wrong with the old one.
         reason: IndexError,
         /// Where the old one is now.
-        moved_to: std::path::PathBuf,
+        moved_to: PathBuf,
     },
     /// No file could be used or made; this index is in memory, and forgotten afterwards.
     InMemory {
@@ -64,33 +64,70 @@ pub enum Opened {
     },
 }
 
+/// What may be done about a damaged file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// It may be moved aside and begun anew: the caller holds the host's lock.
+    MoveAside,
+    /// It stays as it is: somebody else may be using it.
+    Leave,
+}
+
+impl IndexError {
+    /// Whether the file itself is beyond use, and not just out of reach for now.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged(_) => true,
+            Self::Newer { .. } => false,
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
+            ),
+        }
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The first name beside the file that nobody has: an older damaged one is kept, too.
+fn free_name(path: &Path) -> PathBuf {
+    let mut name = with_suffix(path, ".damaged");
+    let mut number = 1;
+    while name.exists() {
+        number += 1;
+        name = with_suffix(path, &format!(".damaged-{number}"));
+    }
+    name
+}
+
 impl Index {
     /// Opens the index in a file, whatever its state: no push and no fetch may fail for it.
     ///
     /// # Errors
     /// [`IndexError`] only if not even an index in memory can be made.
-    pub fn open(path: &Path) -> Result<Opened, IndexError> {
+    pub fn open(path: &Path, repair: Repair) -> Result<Opened, IndexError> {
         let reason = match Self::open_file(path) {
             Ok(index) => return Ok(Opened::Whole(index)),
             Err(reason) => reason,
         };
-        let mut moved_to = path.as_os_str().to_owned();
-        moved_to.push(".damaged");
-        let moved_to = std::path::PathBuf::from(moved_to);
-        let is_damaged = !matches!(reason, IndexError::Newer { .. }) && path.is_file();
-        if is_damaged && std::fs::rename(path, &moved_to).is_ok() {
-            for suffix in ["-wal", "-shm"] {
-                let mut name = path.as_os_str().to_owned();
-                name.push(suffix);
+        if repair == Repair::MoveAside && reason.is_damage() {
+            let moved_to = free_name(path);
+            if std::fs::rename(path, &moved_to).is_ok() {
                 // They belong to the file that was moved, and would damage the new one.
-                let _ = std::fs::remove_file(name);
-            }
-            if let Ok(index) = Self::open_file(path) {
-                return Ok(Opened::Replaced {
-                    index,
-                    reason,
-                    moved_to,
-                });
+                for suffix in ["-wal", "-shm"] {
+                    let _ = std::fs::remove_file(with_suffix(path, suffix));
+                }
+                if let Ok(index) = Self::open_file(path) {
+                    return Ok(Opened::Replaced {
+                        index,
+                        reason,
+                        moved_to,
+                    });
+                }
             }
         }
         Ok(Opened::InMemory {
@@ -138,11 +175,27 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("index.sqlite");
         fs::write(&path, b"this is not a database, by any means at all")?;
-        let Opened::Replaced { moved_to, .. } = Index::open(&path)? else {
+        let Opened::Replaced { moved_to, .. } = Index::open(&path, Repair::MoveAside)? else {
             return Err("not replaced".into());
         };
         assert!(moved_to.is_file());
-        assert!(matches!(Index::open(&path)?, Opened::Whole(_)));
+        assert!(matches!(
+            Index::open(&path, Repair::Leave)?,
+            Opened::Whole(_)
+        ));
+        // A second accident does not overwrite what was kept of the first.
+        fs::write(&path, b"this is not a database either, by any means at all")?;
+        assert!(matches!(
+            Index::open(&path, Repair::Leave)?,
+            Opened::InMemory { .. }
+        ));
+        let Opened::Replaced {
+            moved_to: second, ..
+        } = Index::open(&path, Repair::MoveAside)?
+        else {
+            return Err("not replaced".into());
+        };
+        assert!(second != moved_to && moved_to.is_file());
         Ok(())
     }
 
@@ -151,7 +204,7 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("index.sqlite");
         Connection::open(&path)?.pragma_update(None, "user_version", 999)?;
-        let Opened::InMemory { reason, .. } = Index::open(&path)? else {
+        let Opened::InMemory { reason, .. } = Index::open(&path, Repair::MoveAside)? else {
             return Err("taken".into());
         };
         assert!(matches!(reason, IndexError::Newer { found: 999, .. }));
@@ -161,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_gives_an_index_in_memory() -> Outcome {
-        let opened = Index::open(Path::new("/nonexistent/index.sqlite"))?;
+        let opened = Index::open(Path::new("/nonexistent/index.sqlite"), Repair::MoveAside)?;
         assert!(matches!(opened, Opened::InMemory { .. }));
         Ok(())
     }

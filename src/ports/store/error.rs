@@ -13,6 +13,9 @@ pub enum StoreError {
     /// There is no store at the URL.
     #[error("there is no store at {0}")]
     Absent(String),
+    /// The store showed archives before, and shows none at all now.
+    #[error("{0} shows none of the archives that were there: is it mounted?")]
+    Emptied(String),
     /// The object is not there.
     #[error("{object} is missing from {store}")]
     NotFound {
@@ -38,14 +41,6 @@ pub enum StoreError {
         store: String,
         /// The size it has.
         bytes: u64,
-    },
-    /// An object lies where only manifests may.
-    #[error("{object} in {store} is not a manifest's name")]
-    Foreign {
-        /// The object's name.
-        object: String,
-        /// The store's URL.
-        store: String,
     },
     /// Anything else.
     #[error("cannot {action} {object} in {store}")]

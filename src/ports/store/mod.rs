@@ -44,6 +44,15 @@ pub struct ManifestEntry {
     pub modified: i64,
 }
 
+/// What lies where manifests do.
+#[derive(Clone, Debug, Default)]
+pub struct ManifestListing {
+    /// The manifests, in the order of the chain.
+    pub manifests: Vec<ManifestEntry>,
+    /// Objects whose names are not those of manifests.
+    pub foreign: Vec<String>,
+}
+
 /// What became of an attempt to take a place in the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Creation {
@@ -165,19 +174,22 @@ impl Store {
         }
     }
 
-    /// Every manifest in the store, in the order of the chain.
+    /// Every manifest in the store, in the order of the chain, and what else lies there.
     ///
     /// # Errors
-    /// [`StoreError`]; an object that has no place in the chain is one.
-    pub async fn manifests(&self) -> Result<Vec<ManifestEntry>, StoreError> {
+    /// [`StoreError`] if the store cannot be listed.
+    pub async fn manifests(&self) -> Result<ManifestListing, StoreError> {
         let folder = format!("{}/archives", self.instance);
-        let mut entries: Vec<_> = self
-            .list(&folder)
-            .map(|found| self.manifest_entry(&found?))
-            .try_collect()
-            .await?;
-        entries.sort_by_key(|entry| entry.sequence);
-        Ok(entries)
+        let mut found = ManifestListing::default();
+        let mut listing = self.list(&folder);
+        while let Some(object) = listing.try_next().await? {
+            match self.manifest_entry(&object) {
+                Some(entry) => found.manifests.push(entry),
+                None => found.foreign.push(object.location.to_string()),
+            }
+        }
+        found.manifests.sort_by_key(|entry| entry.sequence);
+        Ok(found)
     }
 
     /// One manifest.
@@ -230,7 +242,9 @@ impl Store {
         let folder = format!("{}/blobs", self.instance);
         let mut listing = self.list(&folder);
         while let Some(found) = listing.try_next().await? {
-            if let Some(Ok(id)) = found.location.filename().map(str::parse) {
+            let id = found.location.filename().and_then(|name| name.parse().ok());
+            // A blob is one only where its name says; elsewhere no reader would find it.
+            if let Some(id) = id.filter(|id| found.location.as_ref() == self.blob_object(*id)) {
                 see(id, found.size);
             }
         }
@@ -248,24 +262,18 @@ impl Store {
         }
     }
 
-    fn manifest_entry(&self, found: &ObjectMeta) -> Result<ManifestEntry, StoreError> {
-        let foreign = || StoreError::Foreign {
-            object: found.location.to_string(),
-            store: self.url.to_string(),
-        };
-        let stem = found
-            .location
-            .filename()
-            .and_then(|name| name.strip_suffix(".json"));
-        let sequence = stem
-            .and_then(|stem| stem.parse().ok())
-            .map(Sequence)
-            .ok_or_else(foreign)?;
-        if found.location.as_ref() != self.manifest_object(sequence) {
-            return Err(foreign());
-        }
+    fn manifest_entry(&self, found: &ObjectMeta) -> Option<ManifestEntry> {
+        let sequence = Sequence(
+            found
+                .location
+                .filename()?
+                .strip_suffix(".json")?
+                .parse()
+                .ok()?,
+        );
+        let is_its_name = found.location.as_ref() == self.manifest_object(sequence);
         let modified = found.last_modified.timestamp_millis();
-        Ok(ManifestEntry {
+        (sequence.is_legal() && is_its_name).then_some(ManifestEntry {
             sequence,
             bytes: found.size,
             modified,

@@ -29,7 +29,12 @@ impl StoreUrl {
     /// The same store, with a relative path taken from a folder.
     #[must_use]
     pub fn resolve(self, base: &Path) -> Self {
-        Self(base.join(self.0))
+        Self::normal(&base.join(self.0))
+    }
+
+    /// One store has one address, whatever slashes and dots it was written with.
+    fn normal(path: &Path) -> Self {
+        Self(path.components().collect())
     }
 }
 
@@ -45,7 +50,7 @@ impl FromStr for StoreUrl {
             Some(("file", path)) if path.starts_with('/') => path,
             Some(_) => return Err(BadUrl::Unsupported(text.to_owned())),
         };
-        Ok(Self(path.into()))
+        Ok(Self::normal(Path::new(path)))
     }
 }
 
@@ -62,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_path_and_its_url_are_one_store() {
-        let path: Result<StoreUrl, _> = "/mnt/backup".parse();
+        let path: Result<StoreUrl, _> = "/mnt//./backup/".parse();
         assert_eq!(path, "file:///mnt/backup".parse());
         assert_eq!(
             path.map(|url| url.to_string()),

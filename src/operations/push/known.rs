@@ -1,0 +1,151 @@
+//! What is archived already: by name, then by digest, then by what the store really shows.
+
+use super::error::PushError;
+use super::source::Source;
+use super::survey::ContentFacts;
+use crate::operations::catalog::{Catalog, ComponentSummary, Summary, load};
+use crate::operations::context::Context;
+use crate::ports::backups::{FileState, Pair};
+use crate::ports::store::StoreError;
+use crate::words::ids::BlobId;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+
+/// The archives that hold a dump with the name of one of these.
+pub(super) fn named<'a>(catalog: &'a Catalog, sources: &[Source]) -> Vec<&'a Summary> {
+    let holds = |archive: &&Summary| {
+        sources
+            .iter()
+            .any(|source| source.is_dump() && find(archive, source).is_some())
+    };
+    catalog.archives.iter().filter(holds).collect()
+}
+
+/// Of archives with these names, those that hold all of the sources, the newest last.
+///
+/// # Errors
+/// [`PushError::ChangedSinceArchived`] if a dump of the same name has other bytes.
+pub(super) fn archived<'a>(
+    known: &[&'a Summary],
+    sources: &[Source],
+    contents: &[ContentFacts],
+) -> Result<Vec<&'a Summary>, PushError> {
+    for archive in known {
+        for (source, found) in sources
+            .iter()
+            .zip(contents)
+            .filter(|(source, _)| source.is_dump())
+        {
+            let Some(component) = find(archive, source) else {
+                continue;
+            };
+            if component.sha256 != Some(found.sha256) {
+                return Err(PushError::ChangedSinceArchived {
+                    file: source.file.clone(),
+                    sequence: archive.sequence,
+                    archived: component
+                        .sha256
+                        .map(|digest| digest.to_string())
+                        .unwrap_or_default(),
+                    found: found.sha256,
+                });
+            }
+        }
+    }
+    let covers = |archive: &&&Summary| {
+        sources.iter().all(|source| {
+            if source.is_dump() {
+                find(archive, source).is_some()
+            } else {
+                archive
+                    .components
+                    .iter()
+                    .any(|component| component.name == source.name)
+            }
+        })
+    };
+    Ok(known.iter().filter(covers).copied().collect())
+}
+
+/// The newest of some archives whose every blob the store shows with its size. One that lacks a
+/// blob is no backup: the operator is told, and the pair is archived anew.
+pub(super) async fn whole<'a>(
+    context: &Context,
+    archives: Vec<&'a Summary>,
+) -> Result<Option<&'a Summary>, StoreError> {
+    if archives.is_empty() {
+        return Ok(None);
+    }
+    let shown = shown_blobs(context).await?;
+    for archive in archives.into_iter().rev() {
+        if is_whole(context, archive, &shown).await {
+            return Ok(Some(archive));
+        }
+    }
+    Ok(None)
+}
+
+/// Of some pairs, those that no whole archive holds yet, going by names and sizes.
+///
+/// # Errors
+/// [`PushError`] if the store cannot be listed or a dump cannot be read.
+pub async fn unarchived(context: &Context, pairs: Vec<Pair>) -> Result<Vec<Pair>, PushError> {
+    let catalog = Catalog::read(context).await?;
+    let shown = shown_blobs(context).await?;
+    let mut left = Vec::new();
+    for pair in pairs {
+        let mut halves = Vec::new();
+        for half in pair.halves() {
+            halves.push((half.path.file_name(), FileState::of(&half.path)?.bytes));
+        }
+        let holds = |archive: &&Summary| {
+            halves.iter().all(|(name, bytes)| {
+                archive.components.iter().any(|component| {
+                    *name == Some(OsStr::new(&component.file)) && component.bytes == *bytes
+                })
+            })
+        };
+        let held = match catalog.archives.iter().rev().find(holds) {
+            Some(archive) => is_whole(context, archive, &shown).await,
+            None => false,
+        };
+        if !held {
+            left.push(pair);
+        }
+    }
+    Ok(left)
+}
+
+fn find<'a>(archive: &'a Summary, source: &Source) -> Option<&'a ComponentSummary> {
+    let mut components = archive.components.iter();
+    components.find(|component| component.name == source.name && component.file == source.file)
+}
+
+async fn shown_blobs(context: &Context) -> Result<HashMap<BlobId, u64>, StoreError> {
+    let mut shown = HashMap::new();
+    context
+        .store
+        .each_blob(|id, bytes| {
+            shown.insert(id, bytes);
+        })
+        .await?;
+    Ok(shown)
+}
+
+async fn is_whole(context: &Context, archive: &Summary, shown: &HashMap<BlobId, u64>) -> bool {
+    let Ok(loaded) = load(context, archive.sequence).await else {
+        return false;
+    };
+    let lacks = |id: &BlobId, bytes| shown.get(id) != Some(&bytes);
+    let lost = loaded
+        .blobs()
+        .into_iter()
+        .find(|blob| lacks(&blob.id, blob.sealed_bytes));
+    if let Some(blob) = lost {
+        context.monitor.warn(&format!(
+            "archive {} lacks its blob {}, so its pair is archived anew",
+            archive.sequence, blob.id
+        ));
+    }
+    lost.is_none()
+}
