@@ -32,7 +32,8 @@ Exit codes:
   130  interrupted
 
 Every setting can be given as a flag, as an environment variable or in sealift.toml; a flag
-overrides the environment, which overrides the file.";
+overrides the environment, which overrides the file. TZ counts only if none of them sets the
+time zone.";
 
 /// The settings, each of which is also an environment variable and a line of `sealift.toml`.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -44,11 +45,11 @@ pub struct SettingsArgs {
     /// Name of the instance: the first folder in the store [env: SEALIFT_INSTANCE] [default: lazyit]
     #[arg(long, global = true, value_name = "NAME")]
     pub instance: Option<String>,
-    /// The store: a path or file:///path [env: SEALIFT_STORE]
+    /// The store: the path of a folder, or file:///path [env: SEALIFT_STORE]
     #[arg(long, global = true, value_name = "URL")]
     pub store: Option<String>,
-    /// Who can open dumps and attachments: age1…, ssh-ed25519 …, ssh-rsa …; repeat, or separate by
-    /// commas [env: SEALIFT_RECIPIENTS]
+    /// Who can open dumps and attachments, as age1…, ssh-ed25519 … or ssh-rsa …; may be repeated,
+    /// or separated by commas [env: SEALIFT_RECIPIENTS]
     #[arg(
         long,
         global = true,
@@ -57,8 +58,8 @@ pub struct SettingsArgs {
         visible_alias = "recipient"
     )]
     pub recipients: Vec<String>,
-    /// Who can open the env file and other secrets [env: SEALIFT_SECRET_RECIPIENTS] [default: the
-    /// recipients]
+    /// Who can open the env file and other secrets, likewise [env: SEALIFT_SECRET_RECIPIENTS]
+    /// [default: those of --recipients]
     #[arg(
         long,
         global = true,
@@ -88,15 +89,16 @@ pub struct SettingsArgs {
     /// [env: SEALIFT_IDENTITY]
     #[arg(long, global = true, value_name = "FILE")]
     pub identity: Option<PathBuf>,
-    /// What else to archive, as NAME=PATH or NAME:CLASS=PATH with class data or secrets; repeat
-    /// [env: SEALIFT_INCLUDES, separated by commas]
+    /// What else to archive, as NAME=PATH or NAME:CLASS=PATH, where CLASS is data or secrets; may
+    /// be repeated [env: SEALIFT_INCLUDES, separated by commas]
     #[arg(long = "include", global = true, value_name = "NAME=PATH")]
     pub includes: Vec<String>,
     /// How people sign in: oidc (pairs of two dumps) or local (the app dump alone)
     /// [env: AUTH_MODE] [default: oidc]
     #[arg(long, global = true, value_name = "MODE")]
     pub auth_mode: Option<String>,
-    /// Time zone of the stamps in the names of dumps [env: SEALIFT_TIME_ZONE, TZ] [default: UTC]
+    /// Time zone of the stamps in the names of dumps, as Europe/Vienna [env: SEALIFT_TIME_ZONE]
+    /// [default: what TZ says, or UTC]
     #[arg(long, global = true, value_name = "ZONE")]
     pub time_zone: Option<String>,
 }
@@ -106,20 +108,26 @@ pub struct SettingsArgs {
 pub enum Command {
     /// Set sealift up: settings, a signing key, and the recovery kit
     ///
-    /// Writes sealift.toml, a signing key and the folder recovery-kit into the current folder (or
-    /// beside --config). The kit holds the identity that opens archives: move it off this host.
+    /// Writes sealift.toml, a signing key, the list of trusted signers and the folder recovery-kit
+    /// into the current folder (or beside --config); settings that are given go into sealift.toml,
+    /// and a key or list that is given is used rather than made. Without --recipients a new identity
+    /// is made, which is in the kit alone: move the kit off this host.
     #[command(
         after_help = "Example:\n  sealift init --store /mnt/backup --env-file .env.prod --backups ./backups"
     )]
     Init,
-    /// Archive the pair that each dump belongs to; without a dump, every pair not archived yet
+    /// Archive the pairs that these dumps belong to; without a dump, every pair not archived yet
     ///
-    /// This is BACKUP_OFFSITE_CMD. Prints one line for each pair, which ends in the archive's id.
-    #[command(after_help = "Example:\n  BACKUP_OFFSITE_CMD='sealift push'")]
+    /// This is what BACKUP_OFFSITE_CMD calls, which adds the dump. Prints one line for each pair,
+    /// which ends in the archive's id.
+    #[command(
+        after_help = "Examples:\n  sealift push\n  sealift push backups/app-20260131-030000.dump\n  BACKUP_OFFSITE_CMD='sealift push'"
+    )]
     Push(PushArgs),
-    /// Archives, newest first
+    /// List the archives, newest first
     List,
-    /// One archive in full
+    /// Show one archive in full: its components, its recipients, what was found
+    #[command(after_help = "Example:\n  sealift show 3f9a")]
     Show(ShowArgs),
     /// Download, verify and decrypt an archive
     ///
@@ -131,11 +139,13 @@ pub enum Command {
     Fetch(FetchArgs),
     /// Check signatures, the chain, and the presence and size of every blob
     Verify,
-    /// See the whole cycle on sample data, in a folder of its own
+    /// Run the whole cycle on sample data, in a folder of its own
     Demo(DemoArgs),
-    /// Completions for a shell, on stdout
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  sealift completions bash > /etc/bash_completion.d/sealift")]
     Completions(CompletionsArgs),
-    /// Manual pages, as files in a folder
+    /// Write the manual pages into a folder
+    #[command(after_help = "Example:\n  sealift man --out man1 && man man1/sealift.1")]
     Man(ManArgs),
 }
 
@@ -151,7 +161,7 @@ pub struct PushArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// The archive's id, or its first four digits or more
+    /// The archive's id, or the first four digits of it or more
     #[arg(value_name = "ID")]
     pub id: String,
 }
@@ -163,10 +173,10 @@ pub struct FetchArgs {
     /// The folder for the files: new or empty
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Fetch this component alone; repeat
+    /// Fetch this component alone, as app, zitadel, env or an include; may be repeated
     #[arg(long = "component", value_name = "NAME")]
     pub components: Vec<String>,
-    /// Take the newest archive even if it is suspect
+    /// Take the newest archive (with --latest or --at) even if it is suspect
     #[arg(long)]
     pub allow_suspect: bool,
 }
@@ -180,7 +190,7 @@ pub struct WhichArgs {
     /// The newest sound archive captured at this time or before, as 2026-01-31T03:00:00Z
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
-    /// The archive with this id, or with these first four digits or more
+    /// The archive with this id; its first four digits or more will do
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
 }

@@ -4,11 +4,12 @@
 
 use crate::cli::exit::Exit;
 use sealift::{
-    BackupsError, Broken, DemoError, FetchError, FileError, IncludeError, KeyError, NoSuchArchive,
-    PushError, SealError, SignatureError, StoreError, VerifyError,
+    ArchiveId, BackupsError, Broken, DemoError, FetchError, FileError, IncludeError, KeyError,
+    NoSuchArchive, PushError, SealError, SignatureError, StoreError, VerifyError,
 };
 use std::error::Error;
 use std::io;
+use std::path::Path;
 
 /// Why the program ends without having done what it was asked.
 #[derive(Debug)]
@@ -46,6 +47,23 @@ impl Failure {
             hint: Some(hint.into()),
             ..self
         }
+    }
+
+    /// A fetch of this archive failed.
+    pub fn fetching(archive: ArchiveId, error: FetchError) -> Self {
+        let locked = matches!(
+            &error,
+            FetchError::Open { source, .. } if matches!(**source, SealError::WrongIdentity(_))
+        );
+        let failure = Self::from(error);
+        if locked {
+            let hint = format!(
+                "see who can open it: sealift show {} | grep ^recipient",
+                archive.short()
+            );
+            return failure.hint(hint);
+        }
+        failure
     }
 
     fn hint_if(self, hint: Option<String>) -> Self {
@@ -86,7 +104,9 @@ fn one_line(error: &(dyn Error + 'static)) -> String {
         }
         source = cause.source();
     }
+    // age isolates what it names by characters that no terminal shows.
     line.replace(['\n', '\r'], " ")
+        .replace(['\u{2068}', '\u{2069}'], "")
 }
 
 /// The hint for an error of the operating system.
@@ -100,6 +120,19 @@ fn io_hint(error: &(dyn Error + 'static), place: &str) -> Option<String> {
     }
 }
 
+/// The file that stands where a folder is needed.
+fn in_the_way(error: &FileError) -> Option<&Path> {
+    let kind = error.source.kind();
+    if !matches!(
+        kind,
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
+    ) || error.action != "create the folder"
+    {
+        return None;
+    }
+    error.path.ancestors().find(|path| path.is_file())
+}
+
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
         let place = error
@@ -108,6 +141,15 @@ impl From<FileError> for Failure {
             .unwrap_or(&error.path)
             .display()
             .to_string();
+        if let Some(file) = in_the_way(&error) {
+            let message = format!(
+                "cannot {} {}: {} is a file",
+                error.action,
+                error.path.display(),
+                file.display()
+            );
+            return Self::failed(message).hint(format!("ls -l {}", file.display()));
+        }
         let hint = io_hint(&error.source, &place);
         let exit = if error.source.kind() == io::ErrorKind::Interrupted {
             Exit::Interrupted
@@ -143,6 +185,17 @@ impl From<StoreError> for Failure {
 impl From<BackupsError> for Failure {
     fn from(error: BackupsError) -> Self {
         let hint = match error {
+            // The one error of reading that the system did not make: it is no ordinary file.
+            BackupsError::File(ref file) if file.source.kind() == io::ErrorKind::InvalidInput => {
+                let path = file.path.display();
+                let kind = if file.path.is_dir() {
+                    "a folder"
+                } else {
+                    "a special file"
+                };
+                return Self::failed(format!("{path} is {kind}, not a dump"))
+                    .hint(format!("ls -ld {path}"));
+            }
             BackupsError::File(error) => return error.into(),
             BackupsError::Missing(ref path) => {
                 let folder = path
@@ -156,9 +209,10 @@ impl From<BackupsError> for Failure {
             BackupsError::ForeignName(_) => {
                 Some("name dumps app-YYYYMMDD-HHMMSS.dump and zitadel-YYYYMMDD-HHMMSS.dump".into())
             }
-            BackupsError::NotADump { ref path, .. } => {
-                Some(format!("pg_restore -l {}", path.display()))
-            }
+            BackupsError::NotADump { ref path, .. } => Some(format!(
+                "what pg_dump -Fc writes starts with PGDMP: head -c 5 {}",
+                path.display()
+            )),
             BackupsError::HalfPair { ref half, .. } => Some(format!(
                 "without Zitadel set AUTH_MODE=local; to archive what is there: sealift push --allow-half {}",
                 half.display()
@@ -186,6 +240,25 @@ impl From<IncludeError> for Failure {
     }
 }
 
+/// A dump's name, with a place for another stamp.
+fn restamped(file: &str) -> String {
+    const STAMP: &str = "YYYYMMDD-HHMMSS";
+    let is_stamp = |text: &[u8]| {
+        let mut places = text.iter().zip(STAMP.bytes());
+        places.all(|(&byte, place)| {
+            if place == b'-' {
+                byte == b'-'
+            } else {
+                byte.is_ascii_digit()
+            }
+        })
+    };
+    match file.as_bytes().windows(STAMP.len()).rposition(is_stamp) {
+        Some(at) => format!("{}{STAMP}{}", &file[..at], &file[at + STAMP.len()..]),
+        None => file.to_owned(),
+    }
+}
+
 impl From<PushError> for Failure {
     fn from(error: PushError) -> Self {
         match error {
@@ -196,7 +269,8 @@ impl From<PushError> for Failure {
             PushError::Cancelled(error) => Self::of(&error).exit(Exit::Interrupted),
             PushError::ChangedSinceArchived { ref file, .. } => {
                 let hint = format!(
-                    "nothing was overwritten; give the new dump a stamp of its own: mv {file} app-YYYYMMDD-HHMMSS.dump"
+                    "nothing was overwritten; give the new pair a stamp of its own: mv {file} {}",
+                    restamped(file)
                 );
                 Self::of(&error).hint(hint)
             }
@@ -217,15 +291,6 @@ impl From<FetchError> for Failure {
             FetchError::NoComponent(_) => Self::of(&error)
                 .hint("sealift list --json")
                 .exit(Exit::Usage),
-            FetchError::Open { ref source, .. } => {
-                let hint = match **source {
-                    SealError::WrongIdentity(_) => {
-                        "see who it is sealed to: sealift show ID; then --identity FILE"
-                    }
-                    _ => "sealift verify; an older archive may be whole: sealift list",
-                };
-                Self::of(&error).hint(hint)
-            }
             other => {
                 Self::of(&other).hint("sealift verify; an older archive may be whole: sealift list")
             }
@@ -254,6 +319,9 @@ impl From<DemoError> for Failure {
     }
 }
 
+/// So many digits of an id can name an archive.
+const ID_MIN: usize = 4;
+
 impl From<NoSuchArchive> for Failure {
     fn from(error: NoSuchArchive) -> Self {
         let hint = match &error {
@@ -263,14 +331,20 @@ impl From<NoSuchArchive> for Failure {
                 "sealift list"
             }
         };
-        Self::of(&error).hint(hint).exit(Exit::NoArchive)
+        let failure = match &error {
+            NoSuchArchive::NoId(id) if id.len() < ID_MIN => Self::failed(format!(
+                "{id:?} is too short for an archive's id: give its first {ID_MIN} digits or more"
+            )),
+            _ => Self::of(&error),
+        };
+        failure.hint(hint).exit(Exit::NoArchive)
     }
 }
 
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
         let hint = match &error {
-            KeyError::Plugin { name, .. } => format!("command -v age-plugin-{name}"),
+            KeyError::Plugin(name) => format!("command -v age-plugin-{name}"),
             _ => "age-keygen -o identity.txt; its public key is the recipient".into(),
         };
         Self::of(&error).hint(hint).exit(Exit::Usage)
@@ -279,13 +353,7 @@ impl From<KeyError> for Failure {
 
 impl From<SignatureError> for Failure {
     fn from(error: SignatureError) -> Self {
-        let hint = match &error {
-            SignatureError::BadKey(_) | SignatureError::UnusableKey => {
-                Some("ssh-keygen -t ed25519 -N '' -f sealift-signing-key".into())
-            }
-            _ => None,
-        };
-        Self::of(&error).hint_if(hint).exit(Exit::Usage)
+        Self::of(&error).exit(Exit::Usage)
     }
 }
 
@@ -311,6 +379,20 @@ mod tests {
         let failure = Failure::from(error);
         assert_eq!(failure.message, "cannot read /x/y: two lines");
         assert_eq!(failure.exit, Exit::Failed);
+    }
+
+    #[test]
+    fn another_stamp_keeps_the_rest_of_the_name() {
+        let case = |name: &str, other: &str| assert_eq!(restamped(name), other);
+        case(
+            "zitadel-20260101-030000.dump",
+            "zitadel-YYYYMMDD-HHMMSS.dump",
+        );
+        case(
+            "pre-update-1.2-012345678901-20260101-030000-app.dump",
+            "pre-update-1.2-012345678901-YYYYMMDD-HHMMSS-app.dump",
+        );
+        case("é.dump", "é.dump");
     }
 
     #[test]

@@ -14,11 +14,13 @@ pub struct Kit<'a> {
     /// The instance.
     pub instance: String,
     /// Whose archives are believed.
-    pub signers: String,
+    pub signers: &'a str,
     /// The identity, if it was made for this kit.
     pub identity: Option<&'a str>,
-    /// Who can open archives.
+    /// Who can open data, and secrets too unless they are sealed to others.
     pub recipients: &'a [String],
+    /// Who can open secrets, if that is somebody else.
+    pub secret_recipients: &'a [String],
 }
 
 /// Rebuilds the latest archive with standard tools only.
@@ -34,14 +36,19 @@ impl Kit<'_> {
         let write = |name: &str, mode, text: &str| {
             write_new(&self.folder.join(name), mode, text.as_bytes())
         };
-        write("allowed_signers", 0o644, &self.signers)?;
+        write("allowed_signers", 0o644, self.signers)?;
         write("sealift.toml", 0o644, &self.settings())?;
         write("recover.sh", 0o755, RECOVER)?;
         write("RECOVERY.md", 0o600, &self.page())?;
         if let Some(identity) = self.identity {
             let public = self.recipients.join(", ");
+            let what = if self.secret_recipients.is_empty() {
+                "the archives"
+            } else {
+                "data, not secrets, in the archives"
+            };
             let text = format!(
-                "# opens the archives of {}\n# public key: {public}\n{identity}\n",
+                "# opens {what} of {}\n# public key: {public}\n{identity}\n",
                 self.instance
             );
             write("identity.txt", 0o600, &text)?;
@@ -60,42 +67,85 @@ impl Kit<'_> {
 
     fn page(&self) -> String {
         let Self {
-            instance,
-            store,
-            signers,
-            ..
+            instance, store, ..
         } = self;
-        let identity = match self.identity {
-            Some(identity) => format!(
-                "    {identity}\n\nWhoever has this line and the store can read everything. Keep it in a safe."
-            ),
-            None => "    (yours: it is not part of this kit. Keep it with this page.)".into(),
-        };
-        let recipients: String = self
-            .recipients
-            .iter()
-            .map(|name| format!("    {name}\n"))
-            .collect();
         format!(
             "# Recovery of {instance}\n\n\
              Store: `{store}`, instance `{instance}`.\n\n\
              ## With sealift\n\n\
-             In this folder, on any machine that reaches the store:\n\n\
+             {before}In this folder, on any machine that reaches the store:\n\n\
              ```sh\nsealift fetch --latest --identity identity.txt --out ../recovered\n```\n\n\
              Then follow `../recovered/RESTORE.md`.\n\n\
              ## Without sealift\n\n\
              With a copy of the store as a folder, and sha256sum, ssh-keygen, age, zstd, jq and tar:\n\n\
              ```sh\nsh recover.sh STORE_DIR identity.txt ../recovered\n```\n\n\
              ## What must not be lost\n\n\
-             The identity that opens the archives:\n\n{identity}\n\n\
-             Its public side:\n\n{recipients}\n\
-             The signers whose archives are believed:\n\n    {signers}\n\
+             {identity}\n\n{openers}\n\
+             The signers whose archives are believed:\n\n{signers}\n\
              ## Order of a restore\n\n\
              1. The env file, before anything starts: its master keys cannot be made again.\n\
              2. The volume zitadel_secrets; without it nobody can log in.\n\
              3. The zitadel database, then the application database.\n\
              4. The attachments. Then start everything, and sign in.\n\n\
-             Never `down -v`. Never generate new keys.\n"
+             Never `down -v`. Never generate new keys.\n",
+            before = self.before(),
+            identity = self.identity(),
+            openers = self.openers(),
+            signers = indented(self.signers.lines()),
         )
     }
+
+    /// What must be done first, if `identity.txt` does not open everything.
+    fn before(&self) -> &'static str {
+        match (self.identity, self.secret_recipients) {
+            (Some(_), []) => "",
+            (Some(_), _) => {
+                "`identity.txt` opens data, not secrets. First add the identity that opens secrets:\n\n\
+                 ```sh\ncat SECRETS_IDENTITY >> identity.txt\n```\n\n\
+                 (An SSH key cannot be added. Then fetch twice, with the `--identity` of each, and\n\
+                 `--component` for each component that it opens.)\n\n"
+            }
+            (None, []) => "First put your identity here, as `identity.txt`.\n\n",
+            (None, _) => {
+                "First put your identities here, as `identity.txt`: that for data and that for secrets.\n\n"
+            }
+        }
+    }
+
+    fn identity(&self) -> String {
+        let Some(identity) = self.identity else {
+            return "The identity that opens the archives: yours. It is not part of this kit; keep \
+                    it with this page."
+                .into();
+        };
+        if self.secret_recipients.is_empty() {
+            return format!(
+                "The identity that opens the archives:\n\n    {identity}\n\n\
+                 Whoever has this line and the store can read everything. Keep it in a safe."
+            );
+        }
+        format!(
+            "The identity that opens data:\n\n    {identity}\n\n\
+             Whoever has this line and the store can read the dumps. Keep it in a safe. It does not\n\
+             open secrets: the identity that does is yours, and not part of this kit. Keep it too;\n\
+             without the env file, what is in the dumps cannot be used."
+        )
+    }
+
+    fn openers(&self) -> String {
+        let data = indented(self.recipients);
+        if self.secret_recipients.is_empty() {
+            return format!("Everything is sealed to:\n\n{data}");
+        }
+        format!(
+            "Data (dumps, attachments, other includes) is sealed to:\n\n{data}\n\
+             Secrets (the env file, zitadel-secrets, includes of the class secrets) are sealed to:\n\n{}",
+            indented(self.secret_recipients)
+        )
+    }
+}
+
+fn indented(lines: impl IntoIterator<Item: std::fmt::Display>) -> String {
+    let lines = lines.into_iter();
+    lines.map(|line| format!("    {line}\n")).collect()
 }

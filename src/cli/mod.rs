@@ -13,6 +13,8 @@ mod progress;
 mod session;
 mod settings;
 mod settings_file;
+mod signing_key;
+mod values;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -22,13 +24,26 @@ use output::Output;
 use sealift::Cancel;
 use session::Session;
 use std::process::ExitCode;
+use values::is_private_key;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return misunderstood(&error).into(),
+    };
     let output = Output::new(args.json);
     let exit = run(args, &output).unwrap_or_else(|failure| output::failure(&failure));
     exit.into()
+}
+
+/// Leaves the telling to clap, unless that would show a private key.
+fn misunderstood(error: &clap::Error) -> Exit {
+    if !is_private_key(&error.to_string()) {
+        error.exit();
+    }
+    let failure = Failure::usage("an argument is a private key, which others on this host can see");
+    output::failure(&failure.hint("make a new key; arguments take public keys, and paths of files"))
 }
 
 fn run(args: Args, output: &Output) -> Result<Exit, Failure> {

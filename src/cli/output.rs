@@ -2,6 +2,7 @@
 
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::values::is_private_key;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -74,7 +75,12 @@ pub fn failure(failure: &Failure) -> Exit {
 
 /// One line on stderr. If nobody reads stderr, there is nobody to tell.
 pub fn note(kind: &str, message: &str) {
-    let message = message.replace(['\n', '\r'], " ");
+    let mut message = message.replace(['\n', '\r'], " ");
+    if is_private_key(&message) {
+        message = "something was given a private key that does not belong there; the message \
+                   would show it"
+            .into();
+    }
     let _ = writeln!(io::stderr(), "{kind}: {message}");
 }
 

@@ -5,6 +5,11 @@
 
 use crate::cli::args::SettingsArgs;
 use crate::cli::failure::Failure;
+use crate::cli::signing_key::unusable;
+use crate::cli::values::{
+    check_include, default_class, default_skip, is_private_key, parse, parse_auth_mode,
+    parse_include, parse_time_zone,
+};
 use sealift::{
     AuthMode, Class, ComponentName, ENV_FILE_MAX, Include, Instance, KeyError, PushKeys,
     Recipients, Secret, SigningKey, StoreUrl, TrustedSigners, Unwrapper, read_identities,
@@ -27,18 +32,23 @@ pub struct Settings {
     pub state: PathBuf,
     /// How people sign in.
     pub auth_mode: AuthMode,
-    /// The time zone of the stamps.
-    pub time_zone: jiff::tz::TimeZone,
     /// What else to archive.
     pub includes: Vec<Include>,
     /// The env file, if there is to be one.
     pub env_file: Option<PathBuf>,
+    /// The folder of the index and the lock, if it is not the default.
+    pub own_state: Option<PathBuf>,
+    /// The key that signs.
+    pub signing_key: Option<PathBuf>,
+    /// The list of those whose archives are believed.
+    pub trusted_signers: Option<PathBuf>,
+    /// Whoever can open archives.
+    pub identity: Option<PathBuf>,
     store: Option<StoreUrl>,
     recipients: Vec<String>,
     secret_recipients: Vec<String>,
-    signing_key: Option<PathBuf>,
-    trusted_signers: Option<PathBuf>,
-    identity: Option<PathBuf>,
+    /// Where the time zone comes from, and the time zone.
+    time_zone: Option<(&'static str, String)>,
 }
 
 /// The settings file.
@@ -76,9 +86,6 @@ struct FileInclude {
 /// The settings file that is read if none is named.
 pub const DEFAULT_CONFIG: &str = "sealift.toml";
 
-/// Attachments that are being uploaded; lazyit removes what stays here.
-const ATTACHMENTS_SKIP: &str = "tmp";
-
 impl Settings {
     /// Reads flags, environment and file.
     ///
@@ -115,20 +122,19 @@ impl Settings {
                 .map(|url: StoreUrl| url.resolve(base)),
         };
         let state = place(&args.state, "SEALIFT_STATE", file.state);
-        let zone = args
-            .time_zone
-            .clone()
-            .or_else(|| text("SEALIFT_TIME_ZONE"))
-            .or(file.time_zone);
+        let zone = word(&args.time_zone, "SEALIFT_TIME_ZONE", file.time_zone);
         let mode = word(&args.auth_mode, "AUTH_MODE", file.auth_mode);
         let instance = word(&args.instance, "SEALIFT_INSTANCE", file.instance);
         Ok(Self {
             instance: parse("instance", instance.as_deref().unwrap_or("lazyit"))?,
             backups: place(&args.backups, "SEALIFT_BACKUPS", file.backups)
                 .unwrap_or_else(|| "backups".into()),
-            state: state.unwrap_or_else(|| base.join("sealift-state")),
+            state: state.clone().unwrap_or_else(|| base.join("sealift-state")),
+            own_state: state,
             auth_mode: parse_auth_mode(mode.as_deref())?,
-            time_zone: parse_time_zone(zone.or_else(|| text("TZ")).as_deref())?,
+            time_zone: zone
+                .map(|zone| ("the setting time_zone", zone))
+                .or_else(|| text("TZ").map(|zone| ("the environment variable TZ", zone))),
             includes: includes(&args.includes, file.includes, base)?,
             env_file: place(&args.env_file, "SEALIFT_ENV_FILE", file.env_file),
             store,
@@ -159,6 +165,31 @@ impl Settings {
         })
     }
 
+    /// The time zone of the stamps. It is understood only where it is needed: what somebody else
+    /// has put into `TZ` must not stand in the way of a fetch.
+    ///
+    /// # Errors
+    /// A [`Failure`] if there is no such time zone.
+    pub fn time_zone(&self) -> Result<jiff::tz::TimeZone, Failure> {
+        let Some((source, text)) = &self.time_zone else {
+            return Ok(jiff::tz::TimeZone::UTC);
+        };
+        parse_time_zone(text).ok_or_else(|| {
+            Failure::usage(format!("{source}: {text:?} is not a time zone"))
+                .hint("ls /usr/share/zoneinfo; then --time-zone, as Europe/Vienna")
+        })
+    }
+
+    /// The time zone as it was set, unless it is UTC.
+    ///
+    /// # Errors
+    /// A [`Failure`] if there is no such time zone.
+    pub fn own_time_zone(&self) -> Result<Option<&str>, Failure> {
+        let is_utc = self.time_zone()?.iana_name() == Some("UTC");
+        let text = self.time_zone.as_ref().map(|(_, text)| text.as_str());
+        Ok(text.filter(|_| !is_utc))
+    }
+
     /// The recipients that were set for data; none if none were.
     ///
     /// # Errors
@@ -167,11 +198,13 @@ impl Settings {
         Ok(resolve_recipients(&self.recipients)?)
     }
 
-    /// What archives are made with.
+    /// What archives are made with. Includes are looked for first: a wrong setting is to be told
+    /// before anything is done.
     ///
     /// # Errors
-    /// A [`Failure`] if recipients or signing key are missing or cannot be used.
+    /// A [`Failure`] if recipients, signing key or an include are missing or cannot be used.
     pub fn push_keys(&self) -> Result<PushKeys, Failure> {
+        self.includes.iter().try_for_each(check_include)?;
         let missing = || {
             Failure::usage("no recipients are set, so nothing can be sealed").hint(
                 "age-keygen -o identity.txt; then --recipients, SEALIFT_RECIPIENTS or sealift init",
@@ -188,15 +221,14 @@ impl Settings {
         if let Some(path) = &self.trusted_signers
             && !self.trusted_signers()?.trusts(&signing)
         {
-            let key = self.signing_key.as_deref().unwrap_or(path).display();
-            let list = path.display();
-            return Err(Failure::usage(format!(
-                "the signing key {key} is not among the trusted signers {list}, so nobody would \
-                 believe the archive"
-            ))
-            .hint(format!(
-                "printf 'sealift namespaces=\"sealift\" %s\\n' \"$(ssh-keygen -y -f {key})\" >> {list}"
-            )));
+            let key = self.signing_key.as_deref().unwrap_or(path);
+            let failure = Failure::usage(format!(
+                "the signing key {} is not among the trusted signers {}, so nobody would believe \
+                 the archive",
+                key.display(),
+                path.display()
+            ));
+            return Err(failure.hint(trust_command(key, path)));
         }
         Ok(PushKeys::new(data, secrets, signing)?)
     }
@@ -211,14 +243,11 @@ impl Settings {
                 &self.signing_key()?.allowed_signers_line()?,
             )?);
         };
-        let text = fs::read_to_string(path).map_err(|error| {
-            Failure::usage(format!(
-                "cannot read the trusted signers {}: {error}",
-                path.display()
-            ))
-        })?;
-        TrustedSigners::parse(&text)
-            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+        let text = read_text("trusted signers", path)?;
+        TrustedSigners::parse(&text).map_err(|error| {
+            Failure::usage(format!("{}: {error}", path.display()))
+                .hint(format!("cat {}", path.display()))
+        })
     }
 
     /// Whoever can open archives.
@@ -232,7 +261,7 @@ impl Settings {
         })?;
         let file = secret_file("identity", path)?;
         read_identities(file.expose()).map_err(|error| match error {
-            KeyError::Plugin { .. } => error.into(),
+            KeyError::Plugin(_) => error.into(),
             error => Failure::usage(format!("{}: {error}", path.display())),
         })
     }
@@ -262,18 +291,41 @@ impl Settings {
         &self.secret_recipients
     }
 
-    fn signing_key(&self) -> Result<SigningKey, Failure> {
+    /// The key that signs.
+    ///
+    /// # Errors
+    /// A [`Failure`] if none is set, or if it cannot sign unattended.
+    pub fn signing_key(&self) -> Result<SigningKey, Failure> {
         let path = self.signing_key.as_ref().ok_or_else(|| {
             Failure::usage("neither trusted signers nor a signing key are set")
                 .hint("sealift init --store URL")
         })?;
-        let key = SigningKey::parse(secret_file("signing key", path)?.expose());
-        key.map_err(|error| {
-            let failure = Failure::from(error);
-            let message = format!("{}: {}", path.display(), failure.message);
-            Failure { message, ..failure }
-        })
+        let text = secret_file("signing key", path)?;
+        SigningKey::parse(text.expose()).map_err(|_| unusable(path, text.expose()))
     }
+}
+
+/// The command that puts a key on a list of trusted signers.
+pub fn trust_command(key: &Path, list: &Path) -> String {
+    format!(
+        "printf 'sealift namespaces=\"sealift\" %s\\n' \"$(ssh-keygen -y -f {})\" >> {}",
+        key.display(),
+        list.display()
+    )
+}
+
+/// The text of a file that a setting names.
+///
+/// # Errors
+/// A [`Failure`] that names the setting and the file.
+pub fn read_text(setting: &str, path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!(
+            "cannot read the {setting} {}: {error}",
+            path.display()
+        ))
+        .hint(format!("ls -ld {}", path.display()))
+    })
 }
 
 fn secret_file(setting: &str, path: &Path) -> Result<Secret, Failure> {
@@ -291,43 +343,29 @@ fn secret_file(setting: &str, path: &Path) -> Result<Secret, Failure> {
     })
 }
 
-/// A secret that was given by mistake must not come back in an error.
-fn is_private_key(text: &str) -> bool {
-    let text = text.to_ascii_uppercase();
-    text.contains("AGE-SECRET-KEY-") || text.contains("PRIVATE KEY-----")
-}
-
 impl File {
     /// The file and its folder; an empty one if none was named and the default is not there.
     fn read(named: Option<&Path>) -> Result<(Self, PathBuf), Failure> {
         let path = named.unwrap_or(Path::new(DEFAULT_CONFIG));
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
-                return Ok((Self::default(), PathBuf::new()));
-            }
-            text => text.map_err(|error| {
-                Failure::usage(format!(
-                    "cannot read the settings {}: {error}",
-                    path.display()
-                ))
-            })?,
-        };
-        let file = toml::from_str(&text).map_err(|error| {
-            let line = error
-                .span()
-                .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            Failure::usage(format!(
-                "line {line} of {}: {}",
-                path.display(),
-                if is_private_key(error.message()) {
-                    "a private key has no place in the settings"
-                } else {
-                    error.message()
-                }
-            ))
-        })?;
+        if named.is_none() && !path.try_exists().unwrap_or(true) {
+            return Ok((Self::default(), PathBuf::new()));
+        }
+        let text = read_text("settings", path)?;
+        let file = toml::from_str(&text).map_err(|error| not_understood(path, &text, &error))?;
         Ok((file, path.parent().map(Path::to_owned).unwrap_or_default()))
     }
+}
+
+fn not_understood(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
+    let span = error.span().unwrap_or_default();
+    let line = text[..span.start].matches('\n').count() + 1;
+    let what = match error.message() {
+        message if is_private_key(message) => "a private key has no place in the settings".into(),
+        // The one message that leaves out what it is about.
+        "duplicate key" => format!("duplicate key {}", &text[span]),
+        message => message.to_owned(),
+    };
+    Failure::usage(format!("line {line} of {}: {what}", path.display()))
 }
 
 /// Where the system keeps what is not needed for long.
@@ -360,36 +398,6 @@ fn list(flags: &[String], name: &str, in_file: Vec<String>) -> Vec<String> {
             .map(trimmed)
             .filter(|item| !item.is_empty())
             .collect()
-    })
-}
-
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
-    setting: &str,
-    text: &str,
-) -> Result<T, Failure> {
-    text.parse()
-        .map_err(|error| Failure::usage(format!("the setting {setting}: {error}")))
-}
-
-fn parse_auth_mode(text: Option<&str>) -> Result<AuthMode, Failure> {
-    match text {
-        None | Some("oidc") => Ok(AuthMode::Oidc),
-        Some("local") => Ok(AuthMode::Local),
-        Some(other) => Err(Failure::usage(format!(
-            "the setting auth_mode: {other:?} is neither oidc nor local"
-        ))),
-    }
-}
-
-fn parse_time_zone(text: Option<&str>) -> Result<jiff::tz::TimeZone, Failure> {
-    let Some(name) = text else {
-        return Ok(jiff::tz::TimeZone::UTC);
-    };
-    jiff::tz::TimeZone::get(name).map_err(|_| {
-        Failure::usage(format!(
-            "the setting time_zone: {name:?} is not a time zone"
-        ))
-        .hint("ls /usr/share/zoneinfo")
     })
 }
 
@@ -429,61 +437,9 @@ fn includes(
     Ok(includes)
 }
 
-fn parse_include(text: &str) -> Result<Include, Failure> {
-    let wrong = || {
-        Failure::usage(format!(
-            "the setting include: {text:?} is not NAME=PATH or NAME:CLASS=PATH"
-        ))
-    };
-    let (name, path) = text
-        .split_once('=')
-        .filter(|(_, path)| !path.is_empty())
-        .ok_or_else(wrong)?;
-    let (name, class) = match name.split_once(':') {
-        None => (name, None),
-        Some((name, "data")) => (name, Some(Class::Data)),
-        Some((name, "secrets")) => (name, Some(Class::Secrets)),
-        Some(_) => return Err(wrong()),
-    };
-    let name: ComponentName = parse("include", name)?;
-    Ok(Include {
-        class: class.unwrap_or_else(|| default_class(&name)),
-        skip: default_skip(&name),
-        path: path.into(),
-        name,
-    })
-}
-
-fn default_class(name: &ComponentName) -> Class {
-    if name.as_str() == "zitadel-secrets" {
-        Class::Secrets
-    } else {
-        Class::Data
-    }
-}
-
-fn default_skip(name: &ComponentName) -> Vec<String> {
-    if name.as_str() == "attachments" {
-        vec![ATTACHMENTS_SKIP.into()]
-    } else {
-        Vec::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_include_has_the_class_that_its_name_calls_for() {
-        let case = |text: &str| parse_include(text).map(|i| (i.class, i.skip.len())).ok();
-        assert_eq!(case("zitadel-secrets=/v"), Some((Class::Secrets, 0)));
-        assert_eq!(case("attachments=/v"), Some((Class::Data, 1)));
-        assert_eq!(case("more:secrets=/v=w"), Some((Class::Secrets, 0)));
-        for bad in ["x", "x=", "=y", "x:public=/v", "X=/v"] {
-            assert_eq!(case(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn a_name_can_be_used_once() {

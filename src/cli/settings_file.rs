@@ -34,9 +34,17 @@ impl SettingsFile<'_> {
             Some(path) => format!("env_file = {}\n", self.place(path)?),
             None => "# env_file = \".env.prod\"\n".into(),
         };
-        let time_zone = match self.settings.time_zone.iana_name() {
-            Some(name) if name != "UTC" => format!("time_zone = {}\n", quoted(name)),
-            _ => String::new(),
+        let time_zone = match self.settings.own_time_zone()? {
+            Some(zone) => format!("time_zone = {}\n", quoted(zone)),
+            None => String::new(),
+        };
+        let state = match &self.settings.own_state {
+            Some(path) => format!("state = {}\n", self.place(path)?),
+            None => String::new(),
+        };
+        let given = |path: &Option<PathBuf>, made| match path {
+            Some(path) => self.place(path),
+            None => Ok(quoted(made)),
         };
         let auth_mode = match self.settings.auth_mode {
             AuthMode::Oidc => "oidc",
@@ -45,14 +53,14 @@ impl SettingsFile<'_> {
         let mut text = format!(
             "# Settings of sealift. Paths are relative to this file. A flag or an environment variable\n\
              # overrides a line: see sealift --help.\n\n\
-             instance = {}\nstore = {}\nbackups = {}\n{env_file}signing_key = {}\ntrusted_signers = {}\nauth_mode = \"{auth_mode}\"\n{time_zone}\n\
+             instance = {}\nstore = {}\nbackups = {}\n{env_file}{state}signing_key = {}\ntrusted_signers = {}\nauth_mode = \"{auth_mode}\"\n{time_zone}\n\
              # Who can open what is archived. Secrets are the env file and zitadel-secrets.\n\
              recipients = [\n{}]\n",
             quoted(self.settings.instance.as_str()),
             quoted(&self.store.to_string()),
             self.place(&self.settings.backups)?,
-            quoted(SIGNING_KEY),
-            quoted(SIGNERS),
+            given(&self.settings.signing_key, SIGNING_KEY)?,
+            given(&self.settings.trusted_signers, SIGNERS)?,
             list(self.recipients),
         );
         if !self.secret_recipients.is_empty() {

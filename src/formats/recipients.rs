@@ -27,14 +27,12 @@ pub enum KeyError {
     /// The identity file holds something else.
     #[error("the identity file holds no identity that can be used: {0}")]
     BadIdentity(&'static str),
-    /// A plugin is needed and cannot be had.
-    #[error("the age plugin {name} cannot be used")]
-    Plugin {
-        /// The plugin's name, as in `age-plugin-NAME`.
-        name: String,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    /// The recipient is of a kind that came after the version of age that is used here.
+    #[error("{0:?} is a post-quantum recipient, and this version of sealift takes none")]
+    PostQuantum(String),
+    /// A plugin is needed and cannot be had; this is its name, as in `age-plugin-NAME`.
+    #[error("the age plugin {0} cannot be used: the program age-plugin-{0} is not in the PATH")]
+    Plugin(String),
 }
 
 /// One parsed recipient.
@@ -64,6 +62,10 @@ impl std::str::FromStr for Recipient {
                 }
                 Err(_) => Err(KeyError::BadRecipient(cut(text))),
             };
+        }
+        // The name is taken from plugins, and no plugin can be asked for it.
+        if text.starts_with("age1pq1") {
+            return Err(KeyError::PostQuantum(text.chars().take(20).collect()));
         }
         match text.parse::<age::plugin::Recipient>() {
             Ok(plugin) => Ok(Self::Plugin(plugin)),
@@ -141,15 +143,37 @@ pub fn read_identities(text: &[u8]) -> Result<Vec<Unwrapper>, KeyError> {
         return read_ssh_identity(text);
     }
     let file = age::IdentityFile::from_buffer(Cursor::new(text))
-        .map_err(|_| KeyError::BadIdentity("it has a line that is no identity"))?;
-    let identities = file.into_identities().map_err(|error| KeyError::Plugin {
-        name: "of the identity file".into(),
-        source: error.to_string().into(),
-    })?;
+        .map_err(|_| KeyError::BadIdentity(unknown_line(text)))?;
+    let identities = file
+        .into_identities()
+        .map_err(|error| KeyError::Plugin(plugin_of(&error)))?;
     if identities.is_empty() {
         return Err(KeyError::BadIdentity("it is empty"));
     }
     Ok(identities)
+}
+
+/// Why there is a line in an identity file that is not understood.
+fn unknown_line(text: &[u8]) -> &'static str {
+    let text = String::from_utf8_lossy(text).to_ascii_uppercase();
+    if text.contains("AGE-SECRET-KEY-PQ-1") {
+        "it holds a post-quantum identity, and this version of sealift takes none"
+    } else {
+        "it has a line that is no identity"
+    }
+}
+
+/// The name of the plugin that is missing.
+fn plugin_of(error: &age::DecryptError) -> String {
+    match error {
+        age::DecryptError::PluginResolve(age::plugin::ResolveError::MissingPlugin {
+            binary_name,
+        }) => binary_name.trim_start_matches("age-plugin-").to_owned(),
+        age::DecryptError::PluginResolve(age::plugin::ResolveError::InvalidPluginName { name }) => {
+            name.clone()
+        }
+        _ => "NAME".into(),
+    }
 }
 
 fn read_ssh_identity(text: &[u8]) -> Result<Vec<Unwrapper>, KeyError> {
@@ -210,6 +234,25 @@ mod tests {
             Some(vec!["a".to_owned(), "b".to_owned()])
         );
         assert!(Recipients::new(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn the_missing_plugin_of_an_identity_is_named() {
+        let error = read_identities(b"AGE-PLUGIN-NO-SUCH-1CDSXTU\n").err();
+        assert!(
+            matches!(&error, Some(KeyError::Plugin(name)) if name == "no-such"),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn post_quantum_keys_are_refused_as_what_they_are() {
+        let recipient = format!("age1pq1{}", "q".repeat(1900)).parse::<Recipient>();
+        assert!(matches!(recipient.err(), Some(KeyError::PostQuantum(_))));
+        let identity = read_identities(b"AGE-SECRET-KEY-PQ-1QQQQ\n");
+        assert!(
+            matches!(identity.err(), Some(KeyError::BadIdentity(why)) if why.contains("quantum"))
+        );
     }
 
     #[test]

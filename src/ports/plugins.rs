@@ -31,8 +31,5 @@ fn connect(
         &[],
         age::NoCallbacks,
     )
-    .map_err(|error| KeyError::Plugin {
-        name: name.into(),
-        source: Box::new(error),
-    })
+    .map_err(|_| KeyError::Plugin(name.into()))
 }

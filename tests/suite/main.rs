@@ -13,4 +13,5 @@ mod kept;
 mod readme;
 mod recovery;
 mod refusals;
+mod setup;
 mod support;

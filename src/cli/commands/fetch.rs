@@ -64,13 +64,15 @@ pub async fn run(session: &Session, args: FetchArgs, output: &Output) -> Result<
     }
     let archive = session.load(&context, chosen.archive.sequence).await?;
     let title = format!("archive {} of {}", archive.sequence, archive.captured_at);
+    let id = archive.id();
     let request = FetchRequest {
         archive,
         identities,
         out: args.out,
         components,
     };
-    let document = document(fetch(&context, request).await?);
+    let fetched = fetch(&context, request).await;
+    let document = document(fetched.map_err(|error| Failure::fetching(id, error))?);
     output.result(&document, || text(&title, &document))?;
     Ok(Exit::Done)
 }

@@ -143,7 +143,8 @@ impl Pusher {
         let stamp = pair.stamp();
         let captured_at = self
             .settings
-            .time_zone
+            .time_zone()
+            .map_err(NotPushed::Any)?
             .to_timestamp(stamp)
             .map_err(|error| {
                 NotPushed::ThisPair(Failure::failed(format!(

@@ -88,6 +88,8 @@ fn an_archive_that_is_not_there_is_named() -> Outcome {
             &["--component", "\"A B\""],
         ),
     ];
+    let short = case("short", &["--id", &id[..3]], 6, &["too short", "4 digits"]);
+    cases.push(short.hint("sealift list"));
     for prefix in [&id[..3], "", "zzzz", &unknown, &format!("{id}0")] {
         cases.push(case(prefix, &["--id", prefix], 6, &[&quoted(prefix)]).hint("sealift list"));
         let show = Case::new(prefix, &["show", prefix], 6, &[&quoted(prefix)]);
@@ -103,7 +105,8 @@ fn an_archive_that_is_not_there_is_named() -> Outcome {
 #[test]
 fn an_identity_that_cannot_be_used_is_refused() -> Outcome {
     let host = Host::new()?;
-    host.push_night(NIGHTS[0])?;
+    let pushed = host.push_night(NIGHTS[0])?;
+    let id = pushed["id"].as_str().ok_or("no id")?;
     tool_keys(&host)?;
     let identity = |what, file: &str, says: &[&str]| {
         let args = ["fetch", "--latest", "--out", "out", "--identity", file];
@@ -129,6 +132,17 @@ fn an_identity_that_cannot_be_used_is_refused() -> Outcome {
             identity("locked", "locked", &["locked", "passphrase"]),
             identity("locked, binary", "binary", &["binary", "passphrase"]),
             identity("locked SSH key", "ssh", &["ssh", "passphrase"]),
+            identity(
+                "post-quantum",
+                "quantum",
+                &["quantum", "post-quantum identity"],
+            ),
+            identity(
+                "plugin",
+                "plugin",
+                &["age plugin no-such", "not in the PATH"],
+            )
+            .hint("command -v age-plugin-no-such"),
         ],
     )?;
     // Somebody else's opens nothing, and the first blob that it did not open is named.
@@ -146,7 +160,7 @@ fn an_identity_that_cannot_be_used_is_refused() -> Outcome {
     assert!(blobs.iter().any(|(path, _)| named(path)), "{run:#?}");
     let says = ["component app", "no identity given opens blob "];
     Case::new("wrong", &wrong, 1, &says)
-        .hint("sealift show")
+        .hint(&format!("sealift show {} | grep ^recipient", &id[..12]))
         .hold(&host)
 }
 
@@ -161,6 +175,8 @@ fn tool_keys(host: &Host) -> Outcome {
             "age1s3l8pje5y86qmxm0mp2z9et5f0e5ur3rdk2vkxkfmz62yemc0vvqpclf2a\n",
         ),
         ("locked", armor),
+        ("quantum", "AGE-SECRET-KEY-PQ-1QQQQ\n"),
+        ("plugin", "AGE-PLUGIN-NO-SUCH-1CDSXTU\n"),
         ("binary", "age-encryption.org/v1\n-> scrypt AAAA 18\n"),
     ] {
         fs::write(host.path(name), text)?;
@@ -190,7 +206,9 @@ fn a_folder_with_something_in_it_is_not_fetched_into() -> Outcome {
     assert_eq!(fs::read_to_string(host.path("out/mine"))?, "mine");
     fs::remove_dir_all(host.path("out"))?;
     fs::write(host.path("out"), "mine")?;
-    case("a file", &["--latest"], 1, &["folder out"]).hold(&host)?;
+    case("a file", &["--latest"], 1, &["folder out", "is a file"])
+        .hint("ls -l out")
+        .hold(&host)?;
     assert_eq!(fs::read_to_string(host.path("out"))?, "mine");
     Ok(())
 }

@@ -33,7 +33,7 @@ fn a_file_that_is_no_dump_of_this_format_is_refused_by_its_name() -> Outcome {
         host.add_dump("app-20260109-030000.dump", &bytes)?;
         for half in [APP, "backups/zitadel-20260109-030000.dump"] {
             Case::new(what, &["push", half], 1, &[APP, "not a dump", reason])
-                .hint("pg_restore -l backups/app")
+                .hint("head -c 5 backups/app")
                 .hold(&host)?;
         }
     }
@@ -75,8 +75,9 @@ fn a_name_that_is_no_dump_or_not_there_is_refused() -> Outcome {
             "a folder",
             &["push", "backups/app-20260110-030000.dump"],
             1,
-            &["app-20260110"],
-        ),
+            &["app-20260110", "is a folder, not a dump"],
+        )
+        .hint("ls -ld backups/app-20260110"),
         Case::new(
             "no such option",
             &["push", "--backups", "no"],
@@ -183,4 +184,21 @@ fn a_pair_with_one_bad_half_leaves_the_other_nights_archived() -> Outcome {
     assert_eq!(run.stdout.lines().count(), done, "{run:#?}");
     host.run(&["verify"])?.expect_code(0)?;
     Ok(())
+}
+
+#[test]
+fn a_dump_that_changed_is_to_be_renamed_as_what_it_is() -> Outcome {
+    let host = Host::new()?;
+    host.push_night(NIGHTS[0])?;
+    let dump = format!("backups/zitadel-{}.dump", NIGHTS[0]);
+    let other = fs::read(fixtures().join("nights/zitadel-20260102-030000.dump"))?;
+    host.add_dump("zitadel-20260101-030000.dump", &other)?;
+    Case::new(
+        "changed",
+        &["push", &dump],
+        1,
+        &["archived with other bytes"],
+    )
+    .hint("mv zitadel-20260101-030000.dump zitadel-YYYYMMDD-HHMMSS.dump")
+    .hold(&host)
 }

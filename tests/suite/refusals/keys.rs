@@ -58,7 +58,11 @@ fn a_recipient_that_cannot_be_sealed_to_is_named_unless_it_is_a_secret() -> Outc
         ("cut short", "ssh-ed25519 AAAAB3Nz", "ssh-ed25519 AAAAB3Nz"),
         ("a typing error", "age1qqqq", "\"age1qqqq\""),
         ("ecdsa", ecdsa.trim(), "ecdsa-sha2-nistp256"),
-        ("post-quantum", &post_quantum, "age1pq1qqq"),
+        (
+            "post-quantum",
+            &post_quantum,
+            "\"age1pq1qqqqqqqqqqqqq\" is a post-quantum recipient",
+        ),
         ("a secret key", secret, "a private key"),
         ("a secret key in lower case", &lower, "a private key"),
     ] {
@@ -68,7 +72,10 @@ fn a_recipient_that_cannot_be_sealed_to_is_named_unless_it_is_a_secret() -> Outc
         }
     }
     let args = ["push", &dump, "--recipients", NO_PLUGIN];
-    cases.push(Case::new("no plugin", &args, 2, &["nosuch"]).hint("command -v age-plugin-nosuch"));
+    cases.push(
+        Case::new("no plugin", &args, 2, &["nosuch", "not in the PATH"])
+            .hint("command -v age-plugin-nosuch"),
+    );
     hold_all(&host, &cases)?;
     // A whole key file, as it comes out of a container's secrets.
     for (what, value) in [("an identity file", &identity), ("an SSH key", &ssh)] {
@@ -110,6 +117,8 @@ fn a_signing_key_that_cannot_sign_unattended_is_refused() -> Outcome {
     let ecdsa = keygen(&host, "ecdsa", "")?;
     let locked = keygen(&host, "ed25519", "some words")?;
     fs::write(host.path("empty"), "")?;
+    let signing = fs::read_to_string(host.path("sealift-signing-key"))?;
+    fs::write(host.path("damaged"), signing.replacen("b3Bl", "b3Bm", 1))?;
     let case = |what, key: &str, says: &[&str], hint| {
         Case::new(what, &["push", &dump, "--signing-key", key], 2, says).hint(hint)
     };
@@ -123,26 +132,47 @@ fn a_signing_key_that_cannot_sign_unattended_is_refused() -> Outcome {
                 &["the signing key backups"],
                 "ls -l backups",
             ),
-            case("rsa", &rsa, &["ed25519"], "ssh-keygen -t ed25519"),
-            case("ecdsa", &ecdsa, &["signing key"], "ssh-keygen -t ed25519"),
-            case("locked", &locked, &["passphrase"], "ssh-keygen"),
+            case(
+                "rsa",
+                &rsa,
+                &["ssh-rsa", "ed25519"],
+                "ssh-keygen -t ed25519",
+            ),
+            case(
+                "ecdsa",
+                &ecdsa,
+                &["the signing key", "ed25519"],
+                "ssh-keygen -t ed25519",
+            ),
+            case(
+                "locked",
+                &locked,
+                &["locked with a passphrase"],
+                &format!("ssh-keygen -p -N '' -f {locked}"),
+            ),
             case(
                 "public",
                 &format!("{locked}.pub"),
-                &["not an OpenSSH private key"],
-                "ssh-keygen",
+                &["not an OpenSSH private key", "public"],
+                &format!("--signing-key {locked}"),
+            ),
+            case(
+                "damaged",
+                "damaged",
+                &["damaged is damaged"],
+                "ssh-keygen -y -f damaged",
             ),
             case(
                 "empty",
                 "empty",
                 &["not an OpenSSH private key"],
-                "ssh-keygen",
+                "file empty",
             ),
             case(
                 "no key",
                 ".env.prod",
                 &["not an OpenSSH private key"],
-                "ssh-keygen",
+                "file .env.prod",
             ),
         ],
     )?;
@@ -225,6 +255,18 @@ fn a_private_key_in_the_place_of_its_path_is_not_repeated() -> Outcome {
                 let mut command = host.command(args);
                 Ok(crate::support::Run::of(&command.env(name, value).output()?))
             })?;
+    }
+    // What cannot be parsed, and what comes back in an error of ours.
+    for args in [
+        &["push", &dump, "--recipients", signing.as_str()][..],
+        &["list", signing.as_str()],
+        &["list", &format!("--json={secret}")],
+        &["list", "--instance", secret],
+        &["fetch", "--out", "out", "--at", secret],
+    ] {
+        let run = host.run(args)?.expect_code(2)?;
+        assert!(run.stderr.contains("private key"), "{args:?}: {run:#?}");
+        super::no_secret(&host, &run.stderr).map_err(|error| format!("{args:?}: {error}"))?;
     }
     fs::write(host.path("bad.toml"), format!("recipients = {secret:?}\n"))?;
     let args = ["list", "--config", "bad.toml"];

@@ -165,8 +165,9 @@ fn a_state_folder_that_is_a_file_is_refused_by_its_name() -> Outcome {
         "a file",
         &args,
         1,
-        &["cannot create the folder sealift.toml"],
+        &["cannot create the folder sealift.toml", "is a file"],
     )
+    .hint("ls -l sealift.toml")
     .hold(&host)?;
     // Reading needs no state.
     host.run(&["list", "--state", "sealift.toml"])?
@@ -189,6 +190,9 @@ fn an_include_that_cannot_be_restored_as_it_is_is_refused() -> Outcome {
     let case = |what, include: &str, says: &[&str]| {
         Case::new(what, &["push", &dump, "--include", include], 1, says)
     };
+    let setting = |what, include: &str, says: &[&str]| {
+        Case::new(what, &["push", &dump, "--include", include], 2, says)
+    };
     hold_all(
         &host,
         &[
@@ -204,17 +208,23 @@ fn an_include_that_cannot_be_restored_as_it_is_is_refused() -> Outcome {
                 "x=socket",
                 &["include x", "socket/it", "special file"],
             ),
-            case(
+            setting(
                 "a link itself",
                 "x=link/it",
-                &["include x", "link/it", "symbolic link"],
-            ),
-            case(
+                &["the include x is a symbolic link: link/it"],
+            )
+            .hint("readlink -f link/it"),
+            setting(
                 "a fifo itself",
                 "x=fifo/it",
-                &["include x", "fifo/it", "special file"],
+                &["the include x is a special file: fifo/it"],
             ),
-            case("not there", "x=nope", &["cannot read nope", "No such file"]),
+            setting(
+                "not there",
+                "x=nope",
+                &["the include x, nope", "No such file"],
+            )
+            .hint("ls -ld nope"),
         ],
     )?;
     fs::set_permissions(host.path("deep/er"), Permissions::from_mode(0o000))?;

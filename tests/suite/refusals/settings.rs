@@ -20,7 +20,11 @@ fn a_settings_file_that_is_not_understood_is_refused_with_the_line() -> Outcome 
             "secret_recipients = 3",
             "expected a sequence",
         ),
-        ("two values", "instance = \"other\"", "duplicate key"),
+        (
+            "two values",
+            "instance = \"other\"",
+            "duplicate key instance",
+        ),
         ("no TOML", "time_zone = Europe/Vienna", "line 1"),
         ("not closed", "time_zone = \"UTC", "line 1"),
     ]
@@ -76,24 +80,33 @@ fn a_settings_file_that_is_not_understood_is_refused_with_the_line() -> Outcome 
         cases.push(Case::new(name, &args, 2, &["include", says, "taken"]));
     }
     fs::write(host.path("binary.toml"), [0xff, 0xfe])?;
-    cases.push(Case::new(
-        "binary",
-        &["list", "--config", "binary.toml"],
-        2,
-        &["binary.toml"],
-    ));
-    cases.push(Case::new(
-        "not there",
-        &["list", "--config", "no.toml"],
-        2,
-        &["no.toml"],
-    ));
-    cases.push(Case::new(
-        "a folder",
-        &["list", "--config", "backups"],
-        2,
-        &["backups"],
-    ));
+    cases.push(
+        Case::new(
+            "binary",
+            &["list", "--config", "binary.toml"],
+            2,
+            &["binary.toml"],
+        )
+        .hint("ls -ld binary.toml"),
+    );
+    cases.push(
+        Case::new(
+            "not there",
+            &["list", "--config", "no.toml"],
+            2,
+            &["no.toml"],
+        )
+        .hint("ls -ld no.toml"),
+    );
+    cases.push(
+        Case::new(
+            "a folder",
+            &["list", "--config", "backups"],
+            2,
+            &["backups"],
+        )
+        .hint("ls -ld backups"),
+    );
     hold_all(&host, &cases)?;
     still_works(&host, NIGHTS[0])
 }
@@ -165,6 +178,38 @@ fn a_setting_that_makes_no_sense_is_refused_by_its_name() -> Outcome {
         })?;
     }
     still_works(&host, NIGHTS[0])
+}
+
+#[test]
+fn a_time_zone_of_no_use_stops_what_needs_it_and_nothing_else() -> Outcome {
+    let host = Host::new()?;
+    let dump = host.add_night(NIGHTS[0])?;
+    let run =
+        |zone: &str, args: &[&str]| -> Result<crate::support::Run, Box<dyn std::error::Error>> {
+            let mut command = host.command(args);
+            Ok(crate::support::Run::of(&command.env("TZ", zone).output()?))
+        };
+    for zone in ["Mars/Olympus", "CET-1CEST", ":/no/such/file"] {
+        Case::new(zone, &[], 2, &["TZ", zone])
+            .hint("--time-zone")
+            .hold_run(&host, || run(zone, &["push", &dump]))?;
+        run(zone, &["list"])?.expect_code(0)?;
+        run(zone, &["verify"])?.expect_code(0)?;
+    }
+    let pushed = run("CET-1CEST,M3.5.0,M10.5.0/3", &["push", "--json", &dump])?.expect_code(0)?;
+    let captured = &pushed.json()?["archives"][0]["captured_at"];
+    assert_eq!(captured, "2026-01-01T02:00:00Z", "{pushed:#?}");
+    // What names a time zone on purpose goes before TZ.
+    let dump = host.add_night(NIGHTS[1])?;
+    let args = ["push", "--json", &dump, "--time-zone", ":Europe/Vienna"];
+    let pushed = run("Mars/Olympus", &args)?.expect_code(0)?;
+    let captured = &pushed.json()?["archives"][0]["captured_at"];
+    assert_eq!(captured, "2026-01-02T02:00:00Z", "{pushed:#?}");
+    let fetch = [&["fetch", "--latest", "--out", "out"][..], &super::KIT].concat();
+    run(":Mars/Olympus", &fetch)?.expect_code(0)?;
+    let dump = host.add_night(NIGHTS[2])?;
+    run(":/etc/localtime", &["push", &dump])?.expect_code(0)?;
+    Ok(())
 }
 
 #[test]

@@ -1,0 +1,161 @@
+//! Single values of settings: what a text stands for, and what it must not be.
+
+use crate::cli::failure::Failure;
+use jiff::tz::TimeZone;
+use sealift::{AuthMode, Class, ComponentName, Include};
+use std::fs;
+use std::path::Path;
+
+/// Attachments that are being uploaded; lazyit removes what stays here.
+const ATTACHMENTS_SKIP: &str = "tmp";
+
+/// Whether a text shows a secret that was given by mistake.
+pub fn is_private_key(text: &str) -> bool {
+    let text = text.to_ascii_uppercase();
+    text.contains("SECRET-KEY-") || text.contains("PRIVATE KEY-----")
+}
+
+/// A setting's value.
+///
+/// # Errors
+/// A [`Failure`] that names the setting.
+pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+    setting: &str,
+    text: &str,
+) -> Result<T, Failure> {
+    text.parse()
+        .map_err(|error| Failure::usage(format!("the setting {setting}: {error}")))
+}
+
+/// How people sign in.
+///
+/// # Errors
+/// A [`Failure`] if it is neither of the two ways.
+pub fn parse_auth_mode(text: Option<&str>) -> Result<AuthMode, Failure> {
+    match text {
+        None | Some("oidc") => Ok(AuthMode::Oidc),
+        Some("local") => Ok(AuthMode::Local),
+        Some(other) => Err(Failure::usage(format!(
+            "the setting auth_mode: {other:?} is neither oidc nor local"
+        ))),
+    }
+}
+
+/// A time zone, as `TZ` takes it: a name, a file, or the rule itself; a colon may stand before it.
+pub fn parse_time_zone(text: &str) -> Option<TimeZone> {
+    let name = text.strip_prefix(':').unwrap_or(text);
+    if name.is_empty() {
+        return Some(TimeZone::UTC);
+    }
+    if Path::new(name).is_absolute() {
+        return TimeZone::tzif(name, &fs::read(name).ok()?).ok();
+    }
+    TimeZone::get(name).or_else(|_| TimeZone::posix(name)).ok()
+}
+
+/// One include, as a flag or the environment names it.
+///
+/// # Errors
+/// A [`Failure`] that repeats the text.
+pub fn parse_include(text: &str) -> Result<Include, Failure> {
+    let wrong = || {
+        Failure::usage(format!(
+            "the setting include: {text:?} is not NAME=PATH or NAME:CLASS=PATH"
+        ))
+    };
+    let (name, path) = text
+        .split_once('=')
+        .filter(|(_, path)| !path.is_empty())
+        .ok_or_else(wrong)?;
+    let (name, class) = match name.split_once(':') {
+        None => (name, None),
+        Some((name, "data")) => (name, Some(Class::Data)),
+        Some((name, "secrets")) => (name, Some(Class::Secrets)),
+        Some(_) => return Err(wrong()),
+    };
+    let name: ComponentName = parse("include", name)?;
+    Ok(Include {
+        class: class.unwrap_or_else(|| default_class(&name)),
+        skip: default_skip(&name),
+        path: path.into(),
+        name,
+    })
+}
+
+/// The class of an include that names none.
+pub fn default_class(name: &ComponentName) -> Class {
+    if name.as_str() == "zitadel-secrets" {
+        Class::Secrets
+    } else {
+        Class::Data
+    }
+}
+
+/// What is left out of an include that does not say.
+pub fn default_skip(name: &ComponentName) -> Vec<String> {
+    if name.as_str() == "attachments" {
+        vec![ATTACHMENTS_SKIP.into()]
+    } else {
+        Vec::new()
+    }
+}
+
+/// Refuses an include that is not there, or is neither a file nor a folder.
+///
+/// # Errors
+/// A [`Failure`] that names the include and its path.
+pub fn check_include(include: &Include) -> Result<(), Failure> {
+    let (name, path) = (&include.name, include.path.display());
+    let wrong = |what: &str| Err(Failure::usage(format!("the include {name} {what}: {path}")));
+    match fs::symlink_metadata(&include.path).map(|found| found.file_type()) {
+        Err(error) => Err(Failure::usage(format!(
+            "cannot read the include {name}, {path}: {error}"
+        ))
+        .hint(format!("ls -ld {path}"))),
+        Ok(kind) if kind.is_symlink() => wrong("is a symbolic link").map_err(|failure: Failure| {
+            failure.hint(format!("name what it points to: readlink -f {path}"))
+        }),
+        Ok(kind) if !kind.is_file() && !kind.is_dir() => wrong("is a special file"),
+        Ok(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+
+    #[test]
+    fn an_include_has_the_class_that_its_name_calls_for() {
+        let case = |text: &str| parse_include(text).map(|i| (i.class, i.skip.len())).ok();
+        assert_eq!(case("zitadel-secrets=/v"), Some((Class::Secrets, 0)));
+        assert_eq!(case("attachments=/v"), Some((Class::Data, 1)));
+        assert_eq!(case("more:secrets=/v=w"), Some((Class::Secrets, 0)));
+        for bad in ["x", "x=", "=y", "x:public=/v", "X=/v"] {
+            assert_eq!(case(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_zone_is_a_name_or_a_rule() {
+        let noon = date(2026, 7, 1).at(12, 0, 0, 0);
+        let case = |text: &str| {
+            let zone = parse_time_zone(text)?;
+            Some(zone.to_timestamp(noon).ok()?.to_string())
+        };
+        for (text, time) in [
+            ("UTC", "2026-07-01T12:00:00Z"),
+            (":", "2026-07-01T12:00:00Z"),
+            ("UTC0", "2026-07-01T12:00:00Z"),
+            ("Europe/Vienna", "2026-07-01T10:00:00Z"),
+            (":Europe/Vienna", "2026-07-01T10:00:00Z"),
+            ("CET-1CEST,M3.5.0,M10.5.0/3", "2026-07-01T10:00:00Z"),
+            ("<+03>-3", "2026-07-01T09:00:00Z"),
+        ] {
+            assert_eq!(case(text).as_deref(), Some(time), "{text}");
+        }
+        for bad in ["Mars/Olympus", "/no/such/file", ":/etc", "x"] {
+            assert_eq!(case(bad), None, "{bad}");
+        }
+    }
+}
