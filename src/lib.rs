@@ -23,6 +23,7 @@ mod services;
 mod words;
 
 pub use formats::chunk::{ChunkKey, ChunkWriter};
+pub use formats::envfile::{EnvFile, EnvFileError};
 pub use formats::guide::output_name;
 pub use formats::manifest::{Component, Finding, Kind, Manifest, Proof, Verdict, Verified};
 pub use formats::recipients::{

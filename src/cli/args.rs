@@ -94,7 +94,7 @@ pub struct SettingsArgs {
     #[arg(long = "include", global = true, value_name = "NAME=PATH")]
     pub includes: Vec<String>,
     /// How people sign in: oidc (pairs of two dumps) or local (the app dump alone)
-    /// [env: AUTH_MODE] [default: oidc]
+    /// [env: AUTH_MODE] [default: what the env file says, else oidc]
     #[arg(long, global = true, value_name = "MODE")]
     pub auth_mode: Option<String>,
     /// Time zone of the stamps in the names of dumps, as Europe/Vienna [env: SEALIFT_TIME_ZONE]

@@ -11,7 +11,7 @@ use crate::cli::values::{
     parse_include, parse_time_zone,
 };
 use sealift::{
-    AuthMode, Class, ComponentName, ENV_FILE_MAX, Include, Instance, KeyError, PushKeys,
+    AuthMode, Class, ComponentName, ENV_FILE_MAX, EnvFile, Include, Instance, KeyError, PushKeys,
     Recipients, Secret, SigningKey, StoreUrl, TrustedSigners, Unwrapper, read_identities,
     read_secret, resolve_recipients,
 };
@@ -31,7 +31,7 @@ pub struct Settings {
     /// The folder of the index and the lock.
     pub state: PathBuf,
     /// How people sign in.
-    pub auth_mode: AuthMode,
+    pub auth_mode: Option<AuthMode>,
     /// What else to archive.
     pub includes: Vec<Include>,
     /// The env file, if there is to be one.
@@ -131,7 +131,7 @@ impl Settings {
                 .unwrap_or_else(|| "backups".into()),
             state: state.clone().unwrap_or_else(|| base.join("sealift-state")),
             own_state: state,
-            auth_mode: parse_auth_mode(mode.as_deref())?,
+            auth_mode: mode.as_deref().map(parse_auth_mode).transpose()?,
             time_zone: zone
                 .map(|zone| ("the setting time_zone", zone))
                 .or_else(|| text("TZ").map(|zone| ("the environment variable TZ", zone))),
@@ -159,10 +159,12 @@ impl Settings {
     /// # Errors
     /// A [`Failure`] if none is set.
     pub fn store(&self) -> Result<StoreUrl, Failure> {
-        self.store.clone().ok_or_else(|| {
+        let url = self.store.clone().ok_or_else(|| {
             Failure::usage("no store is set")
                 .hint("sealift init --store URL; or --store, SEALIFT_STORE")
-        })
+        })?;
+        // One store has one name in the index, from wherever it is looked at.
+        Ok(url.resolve(&std::path::absolute(".")?))
     }
 
     /// The time zone of the stamps. It is understood only where it is needed: what somebody else
@@ -283,6 +285,26 @@ impl Settings {
                 error.source
             ))
             .hint(format!("ls -l {}", path.display()))),
+        }
+    }
+
+    /// How people sign in: as it was set, else as the env file says, else through Zitadel.
+    ///
+    /// # Errors
+    /// A [`Failure`] if the env file names another way.
+    pub fn auth_mode(&self, env: Option<&Secret>) -> Result<AuthMode, Failure> {
+        if let Some(mode) = self.auth_mode {
+            return Ok(mode);
+        }
+        let no_environment = |_: &str| None;
+        // An env file that cannot be understood says nothing about this; then a missing zitadel
+        // dump is an error, which is the safe side.
+        let env = env.and_then(|env| EnvFile::parse(env.expose(), &no_environment).ok());
+        match env.as_ref().and_then(|env| env.get("AUTH_MODE")) {
+            Some(mode) if !mode.expose().is_empty() => {
+                parse_auth_mode(&String::from_utf8_lossy(mode.expose()))
+            }
+            _ => Ok(AuthMode::default()),
         }
     }
 

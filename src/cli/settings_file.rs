@@ -47,13 +47,14 @@ impl SettingsFile<'_> {
             None => Ok(quoted(made)),
         };
         let auth_mode = match self.settings.auth_mode {
-            AuthMode::Oidc => "oidc",
-            AuthMode::Local => "local",
+            None => "# auth_mode = \"oidc\" or \"local\", if the env file does not say it\n",
+            Some(AuthMode::Oidc) => "auth_mode = \"oidc\"\n",
+            Some(AuthMode::Local) => "auth_mode = \"local\"\n",
         };
         let mut text = format!(
             "# Settings of sealift. Paths are relative to this file. A flag or an environment variable\n\
              # overrides a line: see sealift --help.\n\n\
-             instance = {}\nstore = {}\nbackups = {}\n{env_file}{state}signing_key = {}\ntrusted_signers = {}\nauth_mode = \"{auth_mode}\"\n{time_zone}\n\
+             instance = {}\nstore = {}\nbackups = {}\n{env_file}{state}signing_key = {}\ntrusted_signers = {}\n{auth_mode}{time_zone}\n\
              # Who can open what is archived. Secrets are the env file and zitadel-secrets.\n\
              recipients = [\n{}]\n",
             quoted(self.settings.instance.as_str()),

@@ -31,11 +31,11 @@ pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
 ///
 /// # Errors
 /// A [`Failure`] if it is neither of the two ways.
-pub fn parse_auth_mode(text: Option<&str>) -> Result<AuthMode, Failure> {
+pub fn parse_auth_mode(text: &str) -> Result<AuthMode, Failure> {
     match text {
-        None | Some("oidc") => Ok(AuthMode::Oidc),
-        Some("local") => Ok(AuthMode::Local),
-        Some(other) => Err(Failure::usage(format!(
+        "oidc" => Ok(AuthMode::Oidc),
+        "local" => Ok(AuthMode::Local),
+        other => Err(Failure::usage(format!(
             "the setting auth_mode: {other:?} is neither oidc nor local"
         ))),
     }

@@ -4,6 +4,7 @@
 //! format is tested with literals alone, and reading hostile bytes can do no more than fail.
 
 pub mod chunk;
+pub mod envfile;
 pub mod guide;
 pub mod manifest;
 pub mod pgdump;

@@ -296,6 +296,23 @@ fn in_local_mode_the_app_dump_is_a_pair() -> Outcome {
 }
 
 #[test]
+fn the_env_file_says_how_people_sign_in() -> Outcome {
+    let host = Host::new()?;
+    host.add_night(NIGHTS[0])?;
+    fs::remove_file(host.path("backups/zitadel-20260101-030000.dump"))?;
+    let env = fs::read_to_string(host.path(".env.prod"))?;
+    fs::write(
+        host.path(".env.prod"),
+        env.replace("AUTH_MODE=oidc", "AUTH_MODE='local' # no Zitadel"),
+    )?;
+    let dump = "backups/app-20260101-030000.dump";
+    host.run(&["push", dump, "--auth-mode", "oidc"])?
+        .expect_code(1)?;
+    host.run(&["push", dump])?.expect_code(0)?;
+    Ok(())
+}
+
+#[test]
 fn what_is_missing_makes_an_archive_suspect_and_never_the_latest() -> Outcome {
     let host = Host::new()?;
     host.push_night(NIGHTS[0])?;

@@ -77,9 +77,7 @@ impl Plan {
         let settings = session.settings_without_file()?;
         refuse_identity(&settings)?;
         refuse_existing(&settings, &config, &folder)?;
-        // The kit is read from other folders than this one.
-        let here = std::path::absolute(".")?;
-        let store = settings.store()?.resolve(&here);
+        let store = settings.store()?;
         let (identity, recipients) = if let Some(given) = settings.data_recipients()? {
             (None, given.names().to_vec())
         } else {

@@ -7,11 +7,12 @@ use crate::cli::output::{Output, human};
 use crate::cli::session::Session;
 use crate::cli::settings::Settings;
 use sealift::{
-    ArchiveId, BackupsError, Context, Finding, Instance, Pair, Proof, PushError, PushKeys,
-    PushRequest, Pushed, Secret, Sequence, Timestamp, Verdict, pair_up, pairs_of, push, scan,
-    unarchived,
+    ArchiveId, AuthMode, BackupsError, Context, Finding, Instance, Pair, Proof, PushError,
+    PushKeys, PushRequest, Pushed, Secret, Sequence, Timestamp, Verdict, pair_up, pairs_of, push,
+    scan, unarchived,
 };
 use serde::Serialize;
+use std::path::Path;
 
 #[derive(Serialize)]
 struct Document {
@@ -43,19 +44,18 @@ pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<E
     let settings = session.settings()?;
     let keys = settings.push_keys()?;
     let env = settings.env()?;
+    let auth_mode = settings.auth_mode(env.as_ref())?;
     let (context, _lock) = session.writing(&settings).await?;
     let (pairs, unclear) = if args.dumps.is_empty() {
-        let (pairs, unclear) = pending_pairs(&settings, &context)?;
+        let (pairs, unclear) = pending_pairs(&settings.backups, auth_mode, &context)?;
         (unarchived(&context, pairs).await?, unclear)
     } else {
-        (
-            pairs_of(&args.dumps, settings.auth_mode, args.allow_half)?,
-            None,
-        )
+        (pairs_of(&args.dumps, auth_mode, args.allow_half)?, None)
     };
     let pusher = Pusher {
         settings,
         keys,
+        auth_mode,
         env,
         context,
         every_pair: args.dumps.is_empty(),
@@ -81,10 +81,11 @@ pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<E
 
 /// Every certain pair in the backups folder, and the first that is not certain, for the end.
 fn pending_pairs(
-    settings: &Settings,
+    backups: &Path,
+    auth_mode: AuthMode,
     context: &Context,
 ) -> Result<(Vec<Pair>, Option<Failure>), Failure> {
-    let pairing = pair_up(scan(&settings.backups)?, settings.auth_mode, &[]);
+    let pairing = pair_up(scan(backups)?, auth_mode, &[]);
     for lone in &pairing.lone {
         context
             .monitor
@@ -100,6 +101,7 @@ fn pending_pairs(
 struct Pusher {
     settings: Settings,
     keys: PushKeys,
+    auth_mode: AuthMode,
     env: Option<Secret>,
     context: Context,
     /// No dump was named: one that is still being written is left for the next time, and a bad one
@@ -154,7 +156,7 @@ impl Pusher {
         let request = PushRequest {
             pair,
             captured_at,
-            auth_mode: self.settings.auth_mode,
+            auth_mode: self.auth_mode,
             env: self.env.clone(),
             includes: self.settings.includes.clone(),
             tool: concat!("sealift ", env!("CARGO_PKG_VERSION")).into(),

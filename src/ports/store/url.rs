@@ -14,6 +14,9 @@ pub enum BadUrl {
     /// The address is empty.
     #[error("the address of a store is empty")]
     Empty,
+    /// There is more than one.
+    #[error("{0:?} is more than one store, and this sealift writes to one")]
+    Several(String),
     /// This program has no store of the kind.
     #[error("{0:?} is not a store that this sealift can use (a path or file:///path)")]
     Unsupported(String),
@@ -44,6 +47,9 @@ impl FromStr for StoreUrl {
     fn from_str(text: &str) -> Result<Self, BadUrl> {
         if text.is_empty() {
             return Err(BadUrl::Empty);
+        }
+        if text.contains(',') {
+            return Err(BadUrl::Several(text.to_owned()));
         }
         let path = match text.split_once("://") {
             None => text,
@@ -77,7 +83,7 @@ mod tests {
 
     #[test]
     fn other_schemes_are_named() {
-        for bad in ["ftp://host/x", "file://relative", ""] {
+        for bad in ["ftp://host/x", "/a,/b", "file://relative", ""] {
             assert!(bad.parse::<StoreUrl>().is_err(), "{bad:?} was taken");
         }
     }
