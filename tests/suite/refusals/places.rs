@@ -36,7 +36,7 @@ fn a_store_that_is_not_there_is_refused_and_never_made() -> Outcome {
         &["fetch", "--latest", "--out", "out", KIT[2], KIT[3]],
     ] {
         for (store, hint) in [
-            ("mnt/usb", "mkdir -p mnt/usb"),
+            ("mnt/usb", "/mnt/usb"),
             ("file:///no/such/store", "mkdir -p /no/such/store"),
             ("sealift.toml", "mount it"),
         ] {
