@@ -287,7 +287,9 @@ impl From<FetchError> for Failure {
             FetchError::File(error) => error.into(),
             FetchError::Store(error) => error.into(),
             FetchError::Cancelled(error) => Self::of(&error).exit(Exit::Interrupted),
-            FetchError::NotEmpty(_) => Self::of(&error).hint("give a new folder: --out DIR"),
+            FetchError::NotEmpty(_) | FetchError::Busy(_) => {
+                Self::of(&error).hint("give a new folder: --out DIR")
+            }
             FetchError::NoComponent(_) => Self::of(&error)
                 .hint("sealift list --json")
                 .exit(Exit::Usage),

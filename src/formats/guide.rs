@@ -1,28 +1,40 @@
 //! RESTORE.md: the way back for one archive, for somebody who has never seen it.
 //!
 //! Promise: every command names a file that the fetch has just written, in the order in which the
-//! parts must return: env file, identity provider, application, includes.
+//! parts must return: env file (without it docker compose does nothing at all), includes, identity
+//! provider, application. What a manifest says is text and nothing else: it can neither plant a
+//! command nor look like a part of the page.
 
 use crate::formats::manifest::{Component, Kind, Manifest, Verdict, Verified};
 use crate::formats::pgdump::DumpFacts;
-use crate::words::ids::ComponentName;
+use crate::words::ids::{ArchiveId, ComponentName};
 use std::fmt::Write as _;
 
 /// The guide for an archive of which these components were fetched.
 #[must_use]
 pub fn restore_guide(archive: &Verified, fetched: &[&Component]) -> String {
+    guide(archive, archive.id(), fetched)
+}
+
+fn guide(manifest: &Manifest, id: ArchiveId, fetched: &[&Component]) -> String {
     let mut page = Page(String::new());
-    page.title(archive);
+    page.title(manifest, id);
     page.files(fetched);
     let has = |name: &ComponentName| fetched.iter().find(|component| component.name == *name);
     page.line("## In this order\n");
-    page.line("Run these in the folder of lazyit's compose file. `$F` is this folder.\n");
-    page.code(&["export F=/path/to/this/folder", DC]);
-    page.step("Stop what writes");
-    page.code(&["$DC stop api web"]);
+    page.line("Run these in a shell of root (`sudo bash`), one step after the other, in the folder of lazyit's");
+    page.line("compose file; stop at the first error. `$F` is this folder. If this lazyit is run with other options");
+    page.line("or another env file, put them into `DC`.\n");
+    page.code(&["F=/path/to/this/folder", DC]);
     if let Some(env) = has(&ComponentName::env()) {
         page.env(env);
     }
+    page.step("Stop what writes");
+    // The identity provider too: what it has in use cannot be dropped and loaded anew.
+    page.code(&[match manifest.component(&ComponentName::zitadel()) {
+        Some(_) => "$DC stop api web zitadel",
+        None => "$DC stop api web",
+    }]);
     for component in fetched
         .iter()
         .filter(|c| matches!(c.kind, Kind::File | Kind::Tree))
@@ -88,17 +100,15 @@ impl Page {
         self.line(&format!("```sh\n{}\n```\n", lines.join("\n")));
     }
 
-    fn title(&mut self, archive: &Verified) {
-        let manifest: &Manifest = archive;
+    fn title(&mut self, manifest: &Manifest, id: ArchiveId) {
         self.line(&format!(
             "# Restore {} as of {}\n",
             manifest.instance, manifest.captured_at
         ));
         self.line(&format!(
-            "Archive {} (`{}`), {}.",
+            "Archive {} (`{id}`), {}.",
             manifest.sequence,
-            archive.id(),
-            manifest.label
+            span(&manifest.label)
         ));
         match manifest.verdict {
             Verdict::Sound => self.line("Verdict: sound.\n"),
@@ -109,7 +119,9 @@ impl Page {
         for finding in &manifest.findings {
             self.line(&format!(
                 "- {} ({}): {}",
-                finding.code, finding.component, finding.message
+                span(&finding.code),
+                finding.component,
+                span(&finding.message)
             ));
         }
     }
@@ -123,17 +135,19 @@ impl Page {
                 .map(|d| format!(", sha256 `{d}`"))
                 .unwrap_or_default();
             self.line(&format!(
-                "- `{name}`: {}, {} bytes{digest}",
-                component.name, component.bytes
+                "- {}: {}, {} bytes{digest}",
+                span(&name),
+                component.name,
+                component.bytes
             ));
             if let Some(facts) = &component.dump {
                 self.line(&format!(
-                    "  - database {:?} of PostgreSQL {}, dumped by pg_dump {}, archive version {}, {}",
-                    facts.database,
-                    facts.server_version,
-                    facts.pg_dump_version,
-                    facts.archive_version,
-                    facts.compression
+                    "  - database {} of PostgreSQL {}, dumped by pg_dump {}, archive version {}, {}",
+                    span(&facts.database),
+                    span(&facts.server_version),
+                    span(&facts.pg_dump_version),
+                    span(&facts.archive_version),
+                    span(&facts.compression)
                 ));
             }
         }
@@ -141,32 +155,34 @@ impl Page {
     }
 
     fn env(&mut self, env: &Component) {
-        self.step("The env file, before anything starts");
+        self.step("The env file, before anything else");
         self.line(
             "It holds the master keys. Without exactly these keys nothing below can be opened.",
         );
-        self.line("If an `.env.prod` is there, compare it first, and keep it.\n");
-        self.code(&[&format!(
-            "install -m 600 \"$F\"/'{}' .env.prod",
-            output_name(env)
-        )]);
+        self.line("One that is there already is kept as `.env.prod.before`; compare the two.\n");
+        self.code(&[
+            "[ ! -e .env.prod ] || [ -e .env.prod.before ] || cp -p .env.prod .env.prod.before",
+            &format!("install -m 600 {} .env.prod", path(env)),
+        ]);
     }
 
     fn include(&mut self, component: &Component) {
-        let Some(volume) = volume_of(&component.name) else {
+        let Some(volume) = volume_of(component) else {
             self.step(&format!("The include {}", component.name));
             self.line(&format!(
-                "Put `{}` back where it was.\n",
-                output_name(component)
+                "Put {} back where it was.\n",
+                span(&output_name(component))
             ));
             return;
         };
         self.step(&format!("The volume {volume}"));
+        self.line("`cp -a` keeps owners, modes and times. They are those of the archive only if root ran the fetch: if");
+        self.line("`ls -ln` shows your own number for all of them, fetch once more with `sudo` before you go on.\n");
         self.code(&[
             &format!("docker volume create lazyit-prod_{volume}"),
             &format!(
-                "docker run --rm -v lazyit-prod_{volume}:/to -v \"$F\"/'{}':/from:ro alpine cp -a /from/. /to/",
-                output_name(component)
+                "docker run --rm -v lazyit-prod_{volume}:/to -v {}:/from:ro alpine cp -a /from/. /to/",
+                path(component)
             ),
         ]);
     }
@@ -180,7 +196,8 @@ impl Page {
             }
             _ => self.by_pg_restore(component, database),
         }
-        self.line("If the database cannot be used at all, remove its one volume and load it into a new one:\n");
+        self.line("Only if that fails, for a database that cannot be used at all: remove its one volume, and do this");
+        self.line("step once more.\n");
         self.code(&[
             &format!("$DC stop {0} && $DC rm -f {0}", database.service),
             &format!("docker volume rm {}", database.volume),
@@ -189,32 +206,38 @@ impl Page {
 
     fn by_pg_restore(&mut self, component: &Component, database: &Database) {
         self.code(&[&format!(
-            "$DC exec -T {} sh -c 'pg_restore -U \"{}\" -d \"{}\" --clean --if-exists --no-owner --exit-on-error' < \"$F\"/'{}'",
+            "$DC exec -T {} sh -c 'pg_restore -U \"{}\" -d \"{}\" --clean --if-exists --no-owner --exit-on-error' < {}",
             database.service,
             database.user,
             database.name,
-            output_name(component)
+            path(component)
         )]);
     }
 
     /// An old server cannot read a new archive version, and a new `pg_restore` sets a parameter that
-    /// the old server does not know. Its script without that line has no error at all.
+    /// the old server does not know. Its script without that line has no error at all. It is whole
+    /// before the server sees it: a pipe from `pg_restore` would hide that it failed half-way.
     fn by_script(&mut self, component: &Component, database: &Database, facts: &DumpFacts) {
         self.line(&format!(
             "The server has PostgreSQL {}, whose own pg_restore refuses archive version {}. So the\napplication's newer pg_restore writes the script, and the server's own psql runs it:\n",
-            facts.server_version, facts.archive_version
+            span(&facts.server_version),
+            span(&facts.archive_version)
         ));
+        let service = database.service;
         self.code(&[
             "$DC up -d --wait db",
             &format!(
-                "$DC exec -T db pg_restore --clean --if-exists --no-owner -f - < \"$F\"/'{}' \\",
-                output_name(component)
+                "$DC exec -T db pg_restore --clean --if-exists --no-owner -f - < {} > \"$F\"/{service}.sql &&",
+                path(component)
             ),
-            "  | sed '1,60{/^SET transaction_timeout = 0;$/d;}' \\",
             &format!(
-                "  | $DC exec -T {} sh -c 'psql -q -v ON_ERROR_STOP=1 -U \"{}\" -d \"{}\"'",
-                database.service, database.user, database.name
+                "  sed '1,60{{/^SET transaction_timeout = 0;$/d;}}' \"$F\"/{service}.sql |"
             ),
+            &format!(
+                "  $DC exec -T {service} sh -c 'psql -q -v ON_ERROR_STOP=1 -U \"{}\" -d \"{}\"' &&",
+                database.user, database.name
+            ),
+            &format!("  rm \"$F\"/{service}.sql"),
         ]);
     }
 
@@ -239,12 +262,40 @@ fn needs_newer_pg_restore(facts: &DumpFacts) -> bool {
         .is_some_and(|major| major < facts.oldest_pg_restore())
 }
 
-fn volume_of(name: &ComponentName) -> Option<&'static str> {
-    match name.as_str() {
-        "zitadel-secrets" => Some("zitadel_secrets"),
-        "attachments" => Some("attachments_data"),
+fn volume_of(component: &Component) -> Option<&'static str> {
+    match (component.kind, component.name.as_str()) {
+        (Kind::Tree, "zitadel-secrets") => Some("zitadel_secrets"),
+        (Kind::Tree, "attachments") => Some("attachments_data"),
         _ => None,
     }
+}
+
+/// Text as Markdown's code, which nothing in it can end.
+fn span(text: &str) -> String {
+    match harmless(text).replace('`', "?") {
+        text if text.is_empty() => "`?`".into(),
+        text => format!("`{text}`"),
+    }
+}
+
+/// A fetched file as one word of a shell.
+fn path(component: &Component) -> String {
+    let name = harmless(&output_name(component)).replace('\'', "'\\''");
+    format!("\"$F\"/'{name}'")
+}
+
+/// Text in which nothing moves a cursor, ends a line or turns the direction of writing.
+fn harmless(text: &str) -> String {
+    let shown = |letter: char| match letter {
+        '\u{61c}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' => '?',
+        letter if letter.is_control() => '?',
+        letter => letter,
+    };
+    text.chars().map(shown).collect()
 }
 
 /// Where a fetch puts a component, relative to its folder.
@@ -278,5 +329,78 @@ mod tests {
         )));
         assert!(!needs_newer_pg_restore(&facts("1.16", "18.4")));
         assert!(!needs_newer_pg_restore(&facts("1.15", "16.14")));
+    }
+
+    /// A manifest whose every text is `text`.
+    fn manifest(text: &str) -> Result<Manifest, serde_json::Error> {
+        let time = "2026-01-01T03:00:00Z";
+        let component = |name: &str, kind: &str, file: &str| {
+            serde_json::json!({
+                "name": name, "kind": kind, "class": "data", "file": file, "bytes": 1,
+                "encoding": "raw", "recipe": [], "blobs": [],
+                "dump": (kind == "dump").then(|| serde_json::json!({
+                    "archive_version": "1.16", "server_version": format!("16.14{text}"),
+                    "pg_dump_version": text, "compression": text, "database": text, "tables": 1,
+                })),
+            })
+        };
+        serde_json::from_value(serde_json::json!({
+            "format": 1, "instance": "lazyit", "sequence": 1, "previous": null,
+            "created_at": time, "captured_at": time, "label": text, "tool": text,
+            "recipients": {}, "verdict": "suspect", "proofs": [],
+            "findings": [{"code": text, "component": "app", "message": text}],
+            "components": [
+                component("app", "dump", &format!("app{text}.dump")),
+                component("zitadel", "dump", &format!("zitadel{text}.dump")),
+                component("env", "env", ".env.prod"),
+                component("zitadel-secrets", "tree", "secrets"),
+                component("attachments", "file", &format!("file{text}")),
+            ],
+        }))
+    }
+
+    fn page(text: &str) -> Result<String, serde_json::Error> {
+        let manifest = manifest(text)?;
+        let fetched: Vec<&Component> = manifest.components.iter().collect();
+        Ok(guide(&manifest, ArchiveId::of(b""), &fetched))
+    }
+
+    #[test]
+    fn the_parts_return_in_the_order_in_which_they_are_needed() -> Result<(), serde_json::Error> {
+        let page = page("")?;
+        let mut rest = &page[..];
+        for next in [
+            "DC='docker compose",
+            "\"$F\"/'.env.prod' .env.prod",
+            "$DC stop api web zitadel\n",
+            "\"$F\"/'zitadel-secrets':/from:ro",
+            "Put `attachments/file` back",
+            "$DC up -d --wait zitadel_db",
+            "$DC up -d --wait db",
+            "\"$F\"/'zitadel.dump' > \"$F\"/zitadel_db.sql &&",
+            "\"$F\"/'app.dump'",
+            "$DC up -d\n",
+        ] {
+            let found = rest.find(next);
+            assert!(found.is_some(), "{next} is not where it should be:\n{page}");
+            rest = &rest[found.unwrap_or_default() + next.len()..];
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_text_of_the_manifest_is_no_command_and_no_markup() -> Result<(), serde_json::Error> {
+        let evil = "'; rm -rf / `id`\n```\n# \u{1b}[2J\u{202e}$(id)";
+        let (plain, hostile) = (page("x")?, page(evil)?);
+        // Not one line, fence or heading more.
+        assert_eq!(plain.lines().count(), hostile.lines().count());
+        for mark in ["\n```", "\n#", "\n- "] {
+            let count = |page: &str| page.matches(mark).count();
+            assert_eq!(count(&plain), count(&hostile), "{mark:?}");
+        }
+        assert!(!hostile.contains(['\u{1b}', '\u{202e}']), "{hostile}");
+        assert!(hostile.contains("\"$F\"/'app'\\''; rm -rf / `id`?```?# ?[2J?$(id).dump'"));
+        assert!(hostile.contains("PostgreSQL `16.14'; rm -rf / ?id??????# ?[2J?$(id)`,"));
+        Ok(())
     }
 }

@@ -96,6 +96,15 @@ fn header(attributes: Attributes, kind: EntryType, size: u64) -> Header {
     header
 }
 
+fn attributes(header: &Header) -> io::Result<Attributes> {
+    Ok(Attributes {
+        mode: header.mode()? & 0o777,
+        uid: header.uid()?,
+        gid: header.gid()?,
+        mtime: header.mtime()?,
+    })
+}
+
 /// One thing found in a stream.
 pub enum Entry<R> {
     /// A folder.
@@ -104,23 +113,24 @@ pub enum Entry<R> {
     File(R),
 }
 
-/// Reads a stream and hands over every entry with its checked name and mode.
+/// Reads a stream and hands over every entry with its checked name and what is kept of it; the name
+/// of the tree's own folder is empty.
 ///
 /// # Errors
 /// `InvalidData` for a name that leads elsewhere and for anything but files and folders; else an
 /// error of the input or of `take`.
 pub fn read_tree(
     input: impl Read,
-    mut take: impl FnMut(&Path, u32, Entry<&mut dyn Read>) -> io::Result<()>,
+    mut take: impl FnMut(&Path, Attributes, Entry<&mut dyn Read>) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut archive = tar::Archive::new(input);
     for entry in archive.entries()? {
         let mut entry = entry?;
         let name = checked(&entry.path()?)?;
-        let mode = entry.header().mode()? & 0o777;
+        let attributes = attributes(entry.header())?;
         match entry.header().entry_type() {
-            EntryType::Directory => take(&name, mode, Entry::Folder)?,
-            EntryType::Regular => take(&name, mode, Entry::File(&mut entry))?,
+            EntryType::Directory => take(&name, attributes, Entry::Folder)?,
+            EntryType::Regular => take(&name, attributes, Entry::File(&mut entry))?,
             _ => return Err(invalid(&name, "is neither a file nor a folder")),
         }
     }
@@ -162,26 +172,30 @@ mod tests {
         let long = "n".repeat(180);
         let mut out = Vec::new();
         let mut tree = TreeWriter::new(&mut out);
-        tree.folder(
-            Path::new("ab"),
-            Attributes {
-                mode: 0o755,
-                ..ATTRIBUTES
-            },
-        )?;
+        let folder = Attributes {
+            mode: 0o755,
+            uid: 3_000_000,
+            ..ATTRIBUTES
+        };
+        tree.folder(Path::new("."), folder)?;
+        tree.folder(Path::new("ab"), folder)?;
         tree.file(&Path::new("ab").join(&long), ATTRIBUTES, 5, &b"hello"[..])?;
         tree.finish()?;
         let mut seen = Vec::new();
-        read_tree(&out[..], |name, mode, entry| {
+        read_tree(&out[..], |name, attributes, entry| {
             let mut text = String::new();
             if let Entry::File(content) = entry {
                 content.read_to_string(&mut text)?;
             }
-            seen.push((name.display().to_string(), mode, text));
+            seen.push((name.display().to_string(), attributes, text));
             Ok(())
         })?;
-        let file = (format!("ab/{long}"), 0o640, "hello".into());
-        assert_eq!(seen, vec![("ab".into(), 0o755, String::new()), file]);
+        let expected = vec![
+            (String::new(), folder, String::new()),
+            ("ab".into(), folder, String::new()),
+            (format!("ab/{long}"), ATTRIBUTES, "hello".into()),
+        ];
+        assert_eq!(seen, expected);
         Ok(())
     }
 

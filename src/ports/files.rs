@@ -1,13 +1,13 @@
-//! Small files, written so that they are whole or not there, and the lock of one host.
+//! Small files, written so that they are whole or not there, and the locks of a host and a folder.
 //!
 //! Promise: [`write_new`] never replaces a file, and the file appears under its name only when its
 //! bytes are on the disk; secrets are created with mode 0600, never narrowed afterwards.
 
 use crate::words::cancel::Cancel;
 use crate::words::secret::Secret;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -94,6 +94,31 @@ pub fn create_private_folder(path: &Path) -> Result<(), FileError> {
     made.map_err(FileError::new("create the folder", path))
 }
 
+/// Removes a folder with all that is in it, even folders that their owner cannot write to.
+///
+/// # Errors
+/// An `io::Error`; `NotFound` if there is no such folder.
+pub fn remove_tree(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(folder)?;
+            fs::remove_dir_all(folder)
+        }
+        done => done,
+    }
+}
+
+fn open_up(folder: &Path) -> io::Result<()> {
+    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Reads a small file into memory that is wiped afterwards.
 ///
 /// # Errors
@@ -167,10 +192,32 @@ impl HostLock {
     }
 }
 
+/// Held by the one process that writes into a folder.
+#[derive(Debug)]
+pub struct FolderLock(#[expect(dead_code, reason = "held for its drop")] File);
+
+impl FolderLock {
+    /// The lock of a folder, or none if somebody else has it.
+    ///
+    /// # Errors
+    /// An `io::Error`, as on a file system without locks.
+    pub fn try_acquire(folder: &Path) -> io::Result<Option<Self>> {
+        let file = File::open(folder)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Whoever had it before may have removed the folder, and another may be there by now.
+        let (locked, there) = (file.metadata()?, fs::metadata(folder)?);
+        let same = (locked.dev(), locked.ino()) == (there.dev(), there.ino());
+        Ok(same.then_some(Self(file)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -209,6 +256,17 @@ mod tests {
         assert_eq!(waited, 0);
         drop(lock);
         assert!(HostLock::acquire(folder.path(), &cancel, || {}).is_ok());
+        Ok(())
+    }
+
+    #[test]
+    fn a_folder_is_locked_by_one_and_freed_by_a_drop() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let lock = FolderLock::try_acquire(folder.path())?;
+        assert!(lock.is_some());
+        assert!(FolderLock::try_acquire(folder.path())?.is_none());
+        drop(lock);
+        assert!(FolderLock::try_acquire(folder.path())?.is_some());
         Ok(())
     }
 }

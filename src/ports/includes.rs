@@ -8,10 +8,12 @@ use crate::formats::tree::{Attributes, Entry, TreeWriter, read_tree};
 use crate::ports::files::{self, FileError};
 use crate::words::class::Class;
 use crate::words::ids::ComponentName;
+use std::cmp::Reverse;
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 use walkdir::{DirEntry, WalkDir};
 
 /// One include, as the settings name it.
@@ -74,10 +76,7 @@ impl Include {
                 .map_err(IncludeError::Output);
         }
         let mut tree = TreeWriter::new(output);
-        let walk = WalkDir::new(&self.path)
-            .min_depth(1)
-            .sort_by_file_name()
-            .into_iter();
+        let walk = WalkDir::new(&self.path).sort_by_file_name().into_iter();
         for entry in walk.filter_entry(|entry| !self.skips(entry)) {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -104,7 +103,11 @@ impl Include {
             found => found.map_err(unreadable())?,
         };
         self.plain(path, &found)?;
-        let name = path.strip_prefix(&self.path).unwrap_or(path);
+        // The folder itself is archived too: a volume whose top nobody may enter is of no use.
+        let name = match path.strip_prefix(&self.path).unwrap_or(path) {
+            name if name.as_os_str().is_empty() => Path::new("."),
+            name => name,
+        };
         if found.is_dir() {
             return tree
                 .folder(name, attributes(&found))
@@ -152,20 +155,24 @@ fn attributes(found: &Metadata) -> Attributes {
     }
 }
 
-/// Unpacks a tar stream into a folder that was not there before, names and modes as they were.
+/// Unpacks a tar stream into a folder that was not there before: names, modes and times as they
+/// were, and owners where this process may give files away, which is to say as root.
 ///
 /// # Errors
 /// [`FileError`]; what was unpacked by then is left for the caller to remove.
 pub fn unpack(stream: impl Read, folder: &Path) -> Result<(), FileError> {
     files::create_private_folder(folder)?;
-    let mut modes = Vec::new();
-    let unpacked = read_tree(stream, |name, mode, entry| {
+    let mut folders = Vec::new();
+    let unpacked = read_tree(stream, |name, mut attributes, entry| {
         let path = folder.join(name);
         match entry {
             Entry::Folder => {
+                if name.as_os_str().is_empty() {
+                    // Else whoever fetched it, if not root, could neither move nor remove it.
+                    attributes.mode |= 0o700;
+                }
                 fs::create_dir_all(&path)?;
-                // Set last, since a folder may be one that its owner cannot write to.
-                modes.push((path, mode));
+                folders.push((path, attributes));
                 Ok(())
             }
             Entry::File(content) => {
@@ -174,17 +181,43 @@ pub fn unpack(stream: impl Read, folder: &Path) -> Result<(), FileError> {
                 }
                 let mut file = files::create(&path, 0o600)?;
                 io::copy(content, &mut file)?;
-                file.set_permissions(Permissions::from_mode(mode))?;
-                file.sync_all()
+                give_back(&file, attributes)
             }
         }
     });
     unpacked.map_err(FileError::new("unpack into", folder))?;
-    for (path, mode) in modes.iter().rev() {
-        fs::set_permissions(path, Permissions::from_mode(*mode))
-            .map_err(FileError::new("set the mode of", path))?;
+    // Last and from below, since what is put into a folder changes its time, and a folder may be
+    // one that its owner cannot write to.
+    folders.sort_by_key(|(path, _)| Reverse(path.components().count()));
+    for (path, attributes) in &folders {
+        File::open(path)
+            .and_then(|folder| give_back(&folder, *attributes))
+            .map_err(FileError::new("set owner, mode and time of", path))?;
     }
     Ok(())
+}
+
+/// Gives a file or folder its owner, mode and time back, and makes it durable.
+fn give_back(file: &File, attributes: Attributes) -> io::Result<()> {
+    let number = |id: u64| u32::try_from(id).map_err(io::Error::other);
+    let (uid, gid) = (number(attributes.uid)?, number(attributes.gid)?);
+    match fchown(file, Some(uid), Some(gid)) {
+        // Only root may, and not even root where the number or the file system has no such thing.
+        Err(error) if !cannot_be_given(&error) => return Err(error),
+        _ => {}
+    }
+    // After the owner, so that at no moment somebody else has the rights meant for the owner.
+    file.set_permissions(Permissions::from_mode(attributes.mode))?;
+    let changed = SystemTime::UNIX_EPOCH
+        .checked_add(Duration::from_secs(attributes.mtime))
+        .ok_or(io::ErrorKind::InvalidData)?;
+    file.set_modified(changed)?;
+    file.sync_all()
+}
+
+fn cannot_be_given(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), PermissionDenied | InvalidInput | Unsupported)
 }
 
 #[cfg(test)]
@@ -211,6 +244,14 @@ mod tests {
         fs::create_dir_all(from.join("tmp/half"))?;
         fs::set_permissions(from.join("ab/file"), Permissions::from_mode(0o640))?;
         fs::set_permissions(from.join("ab"), Permissions::from_mode(0o550))?;
+        fs::set_permissions(&from, Permissions::from_mode(0o750))?;
+        let old = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
+        for name in ["ab/empty", "ab/file", "ab", ""] {
+            let path = from.join(name);
+            // Root alone can give files away; the rest of the test holds for everybody.
+            let _ = std::os::unix::fs::chown(&path, Some(1000), Some(1001));
+            File::open(path)?.set_modified(old)?;
+        }
         let mut stream = Vec::new();
         include(&from)?.copy_to(&mut stream)?;
         let mut again = Vec::new();
@@ -221,8 +262,54 @@ mod tests {
         assert_eq!(fs::read(to.join("ab/file"))?, b"content");
         assert_eq!(fs::metadata(to.join("ab/file"))?.mode() & 0o777, 0o640);
         assert_eq!(fs::metadata(to.join("ab"))?.mode() & 0o777, 0o550);
+        assert_eq!(fs::metadata(&to)?.mode() & 0o777, 0o750);
+        for name in ["", "ab", "ab/empty", "ab/file"] {
+            let (was, is) = (fs::metadata(from.join(name))?, fs::metadata(to.join(name))?);
+            assert_eq!(is.mtime(), was.mtime(), "{name}");
+            assert_eq!((is.uid(), is.gid()), (was.uid(), was.gid()), "{name}");
+        }
         assert!(to.join("ab/empty").is_dir());
         assert!(!to.join("tmp").exists());
+        Ok(())
+    }
+
+    #[test]
+    fn folders_get_their_attributes_from_below_and_impossible_ones_are_refused() -> Outcome {
+        let attributes = Attributes {
+            mode: 0o500,
+            uid: 1000,
+            gid: 1000,
+            mtime: 1,
+        };
+        let stream = |names: &[&str], attributes| -> io::Result<Vec<u8>> {
+            let mut out = Vec::new();
+            let mut tree = TreeWriter::new(&mut out);
+            for name in names {
+                tree.folder(Path::new(name), attributes)?;
+            }
+            tree.finish()?;
+            Ok(out)
+        };
+        let folder = tempfile::tempdir()?;
+        let to = folder.path().join("to");
+        unpack(&stream(&["a", "a/b", "a/b/c", "."], attributes)?[..], &to)?;
+        for (name, mode) in [("a", 0o500), ("a/b/c", 0o500), ("", 0o700)] {
+            let found = fs::metadata(to.join(name))?;
+            assert_eq!((found.mode() & 0o777, found.mtime()), (mode, 1), "{name}");
+        }
+        files::remove_tree(&to)?;
+        let (uid, mtime) = (u64::from(u32::MAX) + 1, u64::MAX);
+        for impossible in [
+            Attributes { uid, ..attributes },
+            Attributes {
+                mtime,
+                ..attributes
+            },
+        ] {
+            let to = tempfile::tempdir()?;
+            let unpacked = unpack(&stream(&["a"], impossible)?[..], &to.path().join("to"));
+            assert!(unpacked.is_err(), "{impossible:?}");
+        }
         Ok(())
     }
 

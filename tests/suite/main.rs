@@ -7,6 +7,7 @@
 mod crash;
 mod cycle;
 mod distrust;
+mod fetch;
 mod house;
 mod includes;
 mod kept;

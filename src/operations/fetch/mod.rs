@@ -3,7 +3,8 @@
 //! Promise: every byte was checked before a file gets its name: the manifest by its signature, each
 //! blob by its digest, each component by the digest in its sealed recipe (and in the manifest, where
 //! it is public). Files are made in a folder of their own and moved to their names only when all of
-//! them are whole; after a failure there is no output at all.
+//! them are whole; nothing is overwritten, and after a failure there is no output at all. Two fetches
+//! never write into one folder.
 
 mod rebuild;
 
@@ -14,14 +15,15 @@ use crate::formats::recipients::Unwrapper;
 use crate::formats::seal::SealError;
 use crate::operations::context::Context;
 use crate::operations::pipeline::{WorkerFailed, blocking};
-use crate::ports::files::{self, FileError};
+use crate::ports::files::{self, FileError, FolderLock};
 use crate::ports::includes::unpack;
 use crate::ports::store::StoreError;
 use crate::words::cancel::Cancelled;
 use crate::words::ids::{ArchiveId, ComponentName, Digest};
 use rebuild::Rebuilder;
-use std::fs;
-use std::io;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,6 +69,9 @@ pub enum FetchError {
     /// The folder has something in it.
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
+    /// Another fetch has the folder.
+    #[error("another fetch is writing to {}", .0.display())]
+    Busy(PathBuf),
     /// The archive has no such component.
     #[error("the archive has no component {0}")]
     NoComponent(ComponentName),
@@ -122,25 +127,57 @@ pub async fn fetch(context: &Context, request: FetchRequest) -> Result<Fetched, 
     } = request;
     let wanted = choose(&archive, &components)?;
     let was_there = out.exists();
-    let staging = stage(&out)?;
-    let total = wanted.iter().map(|component| component.bytes).sum();
-    context.monitor.begin("fetch", Some(total));
-    let mut rebuilder = Rebuilder::new(context.clone(), Arc::new(identities));
-    let fetched = fetch_all(&mut rebuilder, &archive, &wanted, &staging).await;
-    context.monitor.end();
-    let result = fetched.and_then(|files| publish(&out, &staging, files));
-    if result.is_err() {
+    files::create_private_folder(&out)?;
+    let _lock = lock(context, &out)?;
+    let rebuilder = Rebuilder::new(context.clone(), Arc::new(identities));
+    let fetched = fetch_into(&out, rebuilder, context, &archive, &wanted).await;
+    if fetched.is_err() && !was_there {
         // The first failure is the one to report.
-        let _ = fs::remove_dir_all(&staging);
-        if !was_there {
-            let _ = fs::remove_dir(&out);
-        }
+        let _ = fs::remove_dir(&out);
     }
     Ok(Fetched {
         id: archive.id(),
-        files: result?,
+        files: fetched?,
         out,
     })
+}
+
+/// The folder's lock, which ends with the process at the latest.
+fn lock(context: &Context, out: &Path) -> Result<Option<FolderLock>, FetchError> {
+    match FolderLock::try_acquire(out) {
+        Ok(None) => Err(FetchError::Busy(out.to_owned())),
+        Ok(lock) => Ok(lock),
+        Err(error) => {
+            // As on some network shares, and a restore must not end at that.
+            context.monitor.warn(&format!(
+                "cannot lock {} ({error}); let nothing else write into it",
+                out.display()
+            ));
+            Ok(None)
+        }
+    }
+}
+
+async fn fetch_into(
+    out: &Path,
+    mut rebuilder: Rebuilder,
+    context: &Context,
+    archive: &Verified,
+    wanted: &[&Component],
+) -> Result<Vec<FetchedFile>, FetchError> {
+    let staging = stage(out)?;
+    let add = |sum: u64, component: &&Component| sum.saturating_add(component.bytes);
+    context
+        .monitor
+        .begin("fetch", Some(wanted.iter().fold(0, add)));
+    let fetched = fetch_all(&mut rebuilder, archive, wanted, &staging).await;
+    context.monitor.end();
+    let published = fetched.and_then(|files| Ok(publish(out, &staging, files)?));
+    if published.is_err() {
+        // The first failure is the one to report.
+        let _ = files::remove_tree(&staging);
+    }
+    published
 }
 
 fn choose<'a>(
@@ -150,19 +187,18 @@ fn choose<'a>(
     if wanted.is_empty() {
         return Ok(archive.components.iter().collect());
     }
-    let find = |name: &ComponentName| {
-        archive
-            .component(name)
-            .ok_or_else(|| FetchError::NoComponent(name.clone()))
-    };
-    wanted.iter().map(find).collect()
+    if let Some(name) = wanted.iter().find(|name| archive.component(name).is_none()) {
+        return Err(FetchError::NoComponent(name.clone()));
+    }
+    // One that is named twice is wanted once.
+    let is_wanted = |component: &&Component| wanted.contains(&component.name);
+    Ok(archive.components.iter().filter(is_wanted).collect())
 }
 
-/// Makes the staging folder in a folder that is new or empty.
+/// Makes the staging folder in a folder that is locked, and new or empty.
 fn stage(out: &Path) -> Result<PathBuf, FetchError> {
-    files::create_private_folder(out)?;
     let staging = out.join(STAGING);
-    match fs::remove_dir_all(&staging) {
+    match files::remove_tree(&staging) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(FileError::new("remove", &staging)(error).into());
         }
@@ -193,9 +229,9 @@ async fn fetch_all(
             Kind::Tree => staging.join(format!(".{name}.tar")),
             Kind::Dump | Kind::Env | Kind::File => path.clone(),
         };
-        let sha256 = rebuilder.rebuild(component, &stream).await?;
+        let (sha256, file) = rebuilder.rebuild(component, &stream).await?;
         if component.kind == Kind::Tree {
-            blocking(move || unpack_and_remove(&stream, &path)).await??;
+            blocking(move || unpack_and_remove(&file, &stream, &path)).await??;
         }
         fetched.push(FetchedFile {
             component: component.name.clone(),
@@ -209,28 +245,92 @@ async fn fetch_all(
     Ok(fetched)
 }
 
-fn unpack_and_remove(stream: &Path, folder: &Path) -> Result<(), FileError> {
-    let file = fs::File::open(stream).map_err(FileError::new("read", stream))?;
+/// Unpacks the bytes whose digest was checked, which lie in this file whatever its name means by now.
+fn unpack_and_remove(mut file: &File, stream: &Path, folder: &Path) -> Result<(), FileError> {
+    file.rewind().map_err(FileError::new("read", stream))?;
     unpack(io::BufReader::new(file), folder)?;
     fs::remove_file(stream).map_err(FileError::new("remove", stream))
 }
 
-/// Moves everything to its name and says where it is now.
+/// Moves everything to its name and says where it is now, or leaves everything where it was.
 fn publish(
     out: &Path,
     staging: &Path,
     mut files: Vec<FetchedFile>,
-) -> Result<Vec<FetchedFile>, FetchError> {
-    let made = fs::read_dir(staging).map_err(FileError::new("read the folder", staging))?;
-    for entry in made {
-        let entry = entry.map_err(FileError::new("read the folder", staging))?;
-        let path = out.join(entry.file_name());
-        fs::rename(entry.path(), &path).map_err(FileError::new("write", &path))?;
+) -> Result<Vec<FetchedFile>, FileError> {
+    let mut moved = Vec::new();
+    if let Err(error) = move_all(out, staging, &mut moved) {
+        for name in moved {
+            // The first failure is the one to report.
+            let _ = fs::rename(out.join(&name), staging.join(&name));
+        }
+        return Err(error);
     }
-    fs::remove_dir(staging).map_err(FileError::new("remove", staging))?;
-    files::sync_parent(&out.join("RESTORE.md")).map_err(FileError::new("write", out))?;
     for file in &mut files {
         file.path = out.join(&file.path);
     }
     Ok(files)
+}
+
+fn move_all(out: &Path, staging: &Path, moved: &mut Vec<OsString>) -> Result<(), FileError> {
+    let made = fs::read_dir(staging)
+        .and_then(Iterator::collect::<io::Result<Vec<_>>>)
+        .map_err(FileError::new("read the folder", staging))?;
+    for entry in made {
+        let name = entry.file_name();
+        let path = out.join(&name);
+        // A rename would replace a file that somebody else has put there meanwhile.
+        let renamed = match fs::symlink_metadata(&path) {
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(_) => fs::rename(entry.path(), &path),
+        };
+        renamed.map_err(FileError::new("write", &path))?;
+        moved.push(name);
+    }
+    files::sync_parent(&out.join(STAGING))
+        .and_then(|()| files::sync_parent(out))
+        .map_err(FileError::new("write", out))?;
+    fs::remove_dir(staging).map_err(FileError::new("remove", staging))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    /// What is in a folder, by name.
+    fn names(folder: &Path) -> io::Result<Vec<OsString>> {
+        let mut names = fs::read_dir(folder)?
+            .map(|entry| Ok(entry?.file_name()))
+            .collect::<io::Result<Vec<_>>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    #[test]
+    fn publishing_overwrites_nothing_and_undoes_what_it_moved() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let out = folder.path();
+        let made: Vec<OsString> = (0..9).map(|number| format!("{number}").into()).collect();
+        for taken in &made {
+            let staging = stage(out)?;
+            for name in &made {
+                fs::write(staging.join(name), b"fetched")?;
+            }
+            fs::write(out.join(taken), b"mine")?;
+            let error = publish(out, &staging, Vec::new()).map_err(|e| (e.path, e.source.kind()));
+            let expected = (out.join(taken), io::ErrorKind::AlreadyExists);
+            assert_eq!(error.err(), Some(expected));
+            assert_eq!(names(out)?, [OsString::from(STAGING), taken.clone()]);
+            assert_eq!(names(&staging)?, made);
+            assert_eq!(fs::read(out.join(taken))?, b"mine");
+            fs::remove_file(out.join(taken))?;
+        }
+        let staging = stage(out)?;
+        fs::write(staging.join("file"), b"fetched")?;
+        publish(out, &staging, Vec::new())?;
+        assert_eq!(names(out)?, [OsString::from("file")]);
+        Ok(())
+    }
 }

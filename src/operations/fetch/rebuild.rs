@@ -58,12 +58,12 @@ impl Rebuilder {
         }
     }
 
-    /// Rebuilds a component as a new file and returns its digest.
+    /// Rebuilds a component as a new file and returns its digest, with the very file that has it.
     pub(super) async fn rebuild(
         &mut self,
         component: &Component,
         path: &Path,
-    ) -> Result<Digest, FetchError> {
+    ) -> Result<(Digest, Arc<File>), FetchError> {
         let unwritable = || FileError::new("write", path);
         let file = Arc::new(files::create(path, 0o600).map_err(unwritable())?);
         let mut reader = RecipeReader::new(
@@ -77,7 +77,10 @@ impl Rebuilder {
             component: component.name.clone(),
             source,
         };
-        let (mut window, mut at) = (Vec::new(), 0);
+        let differs = || FetchError::Digest {
+            component: component.name.clone(),
+        };
+        let (mut window, mut at) = (Vec::new(), 0_u64);
         for part in &component.recipe {
             self.open_recipe(component, &part.blob).await?;
             // The manifest was checked: the part lies within the blob.
@@ -86,9 +89,13 @@ impl Rebuilder {
             for piece in text.chunks(TEXT) {
                 let take = |extent: Extent| {
                     window.push(Placed { extent, at });
-                    at += u64::from(extent.length);
+                    at = at.saturating_add(extent.length.into());
                 };
                 reader.feed(piece, take).map_err(malformed)?;
+                if at > component.bytes {
+                    // Found here, it cannot fill the disk.
+                    return Err(differs());
+                }
                 if window.len() >= RECIPE_WINDOW {
                     self.write(component, &file, path, std::mem::take(&mut window))
                         .await?;
@@ -97,16 +104,17 @@ impl Rebuilder {
         }
         let end = reader.finish().map_err(malformed)?;
         self.write(component, &file, path, window).await?;
-        let found = blocking(move || digest(&file))
-            .await?
-            .map_err(unwritable())?;
+        let (file, found) = blocking(move || {
+            let found = digest(&file);
+            (file, found)
+        })
+        .await?;
+        let found = found.map_err(unwritable())?;
         let expected = component.sha256.unwrap_or(end.sha256);
         if found != end.sha256 || found != expected || end.bytes != component.bytes {
-            return Err(FetchError::Digest {
-                component: component.name.clone(),
-            });
+            return Err(differs());
         }
-        Ok(found)
+        Ok((found, file))
     }
 
     async fn open_recipe(
