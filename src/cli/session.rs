@@ -75,14 +75,8 @@ impl Session {
 
     /// Warns of archives that are not believed, and of a store that went back in time.
     pub fn warn_about(&self, context: &Context, catalog: &Catalog) {
-        for broken in &catalog.broken {
-            self.monitor.warn(&Failure::broken(broken).message);
-        }
-        if let Some(seen) = catalog.lost_head() {
-            self.monitor.warn(&format!(
-                "{} no longer shows archive {seen} as it was seen before: sealift verify",
-                context.store.url()
-            ));
+        for complaint in catalog.complaints(context.store.url()) {
+            self.monitor.warn(&complaint);
         }
     }
 

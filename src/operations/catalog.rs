@@ -6,7 +6,7 @@
 use crate::formats::manifest::{Finding, ManifestError, Unverified, Verdict, Verified};
 use crate::operations::context::Context;
 use crate::ports::index::CachedArchive;
-use crate::ports::store::{ManifestEntry, StoreError};
+use crate::ports::store::{ManifestEntry, StoreError, StoreUrl};
 use crate::words::clock::Timestamp;
 use crate::words::ids::{ArchiveId, ComponentName, Digest, Sequence};
 
@@ -57,6 +57,16 @@ pub struct Broken {
     pub id: Option<ArchiveId>,
     /// Why it cannot be used.
     pub reason: Disbelief,
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "archive {} cannot be used: {}",
+            self.sequence, self.reason
+        )
+    }
 }
 
 /// Why a manifest cannot be used.
@@ -138,6 +148,18 @@ impl Catalog {
         }
         id.filter(|_| before < Sequence::LAST)
             .map(|id| (before.next(), Some(id)))
+    }
+
+    /// What the operator should know of the store, a line each.
+    #[must_use]
+    pub fn complaints(&self, store: &StoreUrl) -> Vec<String> {
+        let mut lines: Vec<String> = self.broken.iter().map(ToString::to_string).collect();
+        if let Some(seen) = self.lost_head() {
+            lines.push(format!(
+                "{store} no longer shows archive {seen} as it was seen before: sealift verify"
+            ));
+        }
+        lines
     }
 
     /// The head that was seen before, if the store no longer shows that very archive.

@@ -12,6 +12,9 @@ use crate::words::cancel::Cancelled;
 use crate::words::ids::{ArchiveId, BlobId, Sequence};
 use std::collections::HashMap;
 
+/// What helps against most damage.
+const COPY: &str = "copy it from another store";
+
 /// What a verification found.
 #[derive(Clone, Debug, Default)]
 pub struct VerifyReport {
@@ -52,13 +55,7 @@ pub enum VerifyError {
 pub async fn verify(context: &Context) -> Result<VerifyReport, VerifyError> {
     // Manifests first: whatever they name was stored before them.
     let listing = context.store.manifests().await?;
-    let mut sizes: HashMap<BlobId, u64> = HashMap::new();
-    context
-        .store
-        .each_blob(|id, bytes| {
-            sizes.insert(id, bytes);
-        })
-        .await?;
+    let sizes = context.store.blob_sizes().await?;
     let mut report = VerifyReport::default();
     for object in listing.foreign {
         report.foreign(&object);
@@ -210,20 +207,20 @@ impl VerifyReport {
     }
 
     fn broken(&mut self, broken: &Broken) {
-        let code = match &broken.reason {
-            Disbelief::Store(_) => "manifest-unreadable",
-            Disbelief::Manifest(ManifestError::Unsigned) => "signature-missing",
-            Disbelief::Manifest(ManifestError::Newer(_)) => "format-newer",
-            Disbelief::Manifest(ManifestError::Signature(_)) => "signature-invalid",
-            Disbelief::Manifest(ManifestError::Misplaced { .. }) => "manifest-misplaced",
+        let (code, remedy) = match &broken.reason {
+            Disbelief::Store(_) => ("manifest-unreadable", COPY),
+            Disbelief::Manifest(ManifestError::Unsigned) => ("signature-missing", COPY),
+            Disbelief::Manifest(ManifestError::Newer(_)) => ("format-newer", "use a newer sealift"),
+            Disbelief::Manifest(ManifestError::Signature(_)) => (
+                "signature-invalid",
+                "if the signer is one of yours, add it to the trusted signers",
+            ),
+            Disbelief::Manifest(ManifestError::Misplaced { .. }) => ("manifest-misplaced", COPY),
             Disbelief::Manifest(ManifestError::Malformed(_) | ManifestError::Illegal(_)) => {
-                "manifest-malformed"
+                ("manifest-malformed", COPY)
             }
         };
-        let message = format!(
-            "archive {} cannot be used: {}; copy it from another store",
-            broken.sequence, broken.reason
-        );
+        let message = format!("{broken}; {remedy}");
         self.add(code, broken.sequence, message);
     }
 }

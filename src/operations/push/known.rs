@@ -76,7 +76,7 @@ pub(super) async fn whole<'a>(
     if archives.is_empty() {
         return Ok(None);
     }
-    let shown = shown_blobs(context).await?;
+    let shown = context.store.blob_sizes().await?;
     for archive in archives.into_iter().rev() {
         if is_whole(context, archive, &shown).await {
             return Ok(Some(archive));
@@ -91,7 +91,7 @@ pub(super) async fn whole<'a>(
 /// [`PushError`] if the store cannot be listed or a dump cannot be read.
 pub async fn unarchived(context: &Context, pairs: Vec<Pair>) -> Result<Vec<Pair>, PushError> {
     let catalog = Catalog::read(context).await?;
-    let shown = shown_blobs(context).await?;
+    let shown = context.store.blob_sizes().await?;
     let mut left = Vec::new();
     for pair in pairs {
         let mut halves = Vec::new();
@@ -119,17 +119,6 @@ pub async fn unarchived(context: &Context, pairs: Vec<Pair>) -> Result<Vec<Pair>
 fn find<'a>(archive: &'a Summary, source: &Source) -> Option<&'a ComponentSummary> {
     let mut components = archive.components.iter();
     components.find(|component| component.name == source.name && component.file == source.file)
-}
-
-async fn shown_blobs(context: &Context) -> Result<HashMap<BlobId, u64>, StoreError> {
-    let mut shown = HashMap::new();
-    context
-        .store
-        .each_blob(|id, bytes| {
-            shown.insert(id, bytes);
-        })
-        .await?;
-    Ok(shown)
 }
 
 async fn is_whole(context: &Context, archive: &Summary, shown: &HashMap<BlobId, u64>) -> bool {

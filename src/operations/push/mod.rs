@@ -136,7 +136,9 @@ pub async fn push(
         ));
     }
     let catalog = Catalog::read(context).await?;
-    warn_about(context, &catalog);
+    for complaint in catalog.complaints(context.store.url()) {
+        context.monitor.warn(&complaint);
+    }
     if catalog.archives.is_empty() && catalog.broken.is_empty() && catalog.highest_seen.is_some() {
         return Err(StoreError::Emptied(context.store.url().to_string()).into());
     }
@@ -160,22 +162,6 @@ pub async fn push(
     let pushed = commit::commit(context, keys, catalog, manifest, &written).await?;
     leftovers::remove(context).await;
     Ok(pushed)
-}
-
-fn warn_about(context: &Context, catalog: &Catalog) {
-    for broken in &catalog.broken {
-        let message = format!(
-            "archive {} cannot be used: {}",
-            broken.sequence, broken.reason
-        );
-        context.monitor.warn(&message);
-    }
-    if let Some(seen) = catalog.lost_head() {
-        context.monitor.warn(&format!(
-            "{} no longer shows archive {seen} as it was seen before",
-            context.store.url()
-        ));
-    }
 }
 
 fn unchanged(context: &Context, archive: &Summary) -> Pushed {

@@ -21,6 +21,7 @@ use object_store::path::Path as ObjectPath;
 use object_store::{
     GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
 };
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
@@ -249,6 +250,19 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Every blob in the store with its size: 48 bytes of memory for each.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn blob_sizes(&self) -> Result<HashMap<BlobId, u64>, StoreError> {
+        let mut sizes = HashMap::new();
+        let insert = |id, bytes| {
+            sizes.insert(id, bytes);
+        };
+        self.each_blob(insert).await?;
+        Ok(sizes)
     }
 
     /// Deletes an object that no manifest names.
