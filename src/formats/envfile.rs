@@ -63,7 +63,7 @@ pub enum EnvFileError {
     /// `${A:-${B:-…}}` is nested too deeply.
     #[error("line {0} of the env file nests variables deeper than {ENV_WORDS_MAX} levels")]
     Nested(u64),
-    /// The values grow beyond [`ENV_VALUES_MAX`].
+    /// The values grow beyond `ENV_VALUES_MAX`.
     #[error("with line {0} of the env file the values are longer than 4 MiB")]
     Grown(u64),
 }

@@ -12,6 +12,7 @@ mod house;
 mod includes;
 mod kept;
 mod readme;
+mod recipients;
 mod recovery;
 mod refusals;
 mod setup;
