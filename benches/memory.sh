@@ -3,8 +3,8 @@
 #
 # Usage: benches/memory.sh [SIZE_MIB] [WORK_DIR]
 #
-# The dump is a real one with incompressible bytes behind it: the worst case for the size of blobs.
-# Needs GNU time as /usr/bin/time, and about four times SIZE_MIB of disk.
+# The dump is a real one with incompressible rows: the worst case for the size of blobs.
+# Needs GNU time as /usr/bin/time, python3, and about four times SIZE_MIB of disk.
 set -eu
 
 size=${1:-2048}
@@ -21,12 +21,33 @@ cp "$nights/.env.prod" .env.prod
 cp -r "$nights/zitadel-secrets" zitadel-secrets
 "$sealift" init --store store --env-file .env.prod --include zitadel-secrets=zitadel-secrets >init.txt
 
-# night STAMP SEED: a pair whose app dump has SIZE_MIB of noise that depends on the seed.
+# night STAMP: a pair whose app dump has SIZE_MIB of noise among its rows, the same each time, and
+# CHANGED MiB in the middle of it that are new each time.
 night() {
-    cp "$nights/app-20260101-030000.dump" "backups/app-$1.dump"
     cp "$nights/zitadel-20260101-030000.dump" "backups/zitadel-$1.dump"
-    openssl enc -aes-128-ctr -K 00000000000000000000000000000000 -iv "000000000000000000000000000000$2" \
-        -in /dev/zero 2>/dev/null | head -c "${size}M" >>"backups/app-$1.dump"
+    python3 - "$root/fixtures" "$size" "$2" "backups/app-$1.dump" <<'PYTHON'
+import os
+import random
+import sys
+from pathlib import Path
+
+fixtures, size, changed, out = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+sys.path.insert(0, fixtures)
+sys.dont_write_bytecode = True
+import check
+
+small = Path(fixtures, "majors/pg18-none-pipe.dump").read_bytes()
+rows = check.Dump(small).blocks_at + 6  # behind the type of the first block and its entry's id
+noise = random.Random(1)
+with open(out, "wb") as file:
+    file.write(small[:rows])
+    for number in range(size):
+        piece = noise.randbytes(1 << 20)
+        if abs(number - size // 2) * 2 < changed:
+            piece = os.urandom(1 << 20)
+        file.write(b"\0" + len(piece).to_bytes(4, "little") + piece)
+    file.write(small[rows:])
+PYTHON
     touch -d '1 hour ago' "backups/app-$1.dump" "backups/zitadel-$1.dump"
 }
 
@@ -46,11 +67,9 @@ measure() {
 
 echo "| $size MiB | peak MiB | seconds | CPU seconds | MiB/s |"
 echo "| --- | --- | --- | --- | --- |"
-night 20260101-030000 01
+night 20260101-030000 0
 measure first-push "$sealift" push
-night 20260102-030000 01
-dd if=/dev/urandom of=backups/app-20260102-030000.dump bs=1M count=64 seek=$((size / 2)) conv=notrunc 2>/dev/null
-touch -d '1 hour ago' backups/app-20260102-030000.dump
+night 20260102-030000 64
 measure second-push "$sealift" push
 measure repeated-push "$sealift" push backups/app-20260102-030000.dump
 measure verify "$sealift" verify

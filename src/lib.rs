@@ -26,6 +26,7 @@ pub use formats::chunk::{ChunkKey, ChunkWriter};
 pub use formats::envfile::{EnvFile, EnvFileError};
 pub use formats::guide::output_name;
 pub use formats::manifest::{Component, Finding, Kind, Manifest, Proof, Verdict, Verified};
+pub use formats::pgdump::{DumpError, DumpFacts, DumpReport, Unreadable, inspect as inspect_dump};
 pub use formats::recipients::{
     KeyError, Recipients, Unwrapper, generate_identity, read_identities,
 };

@@ -41,5 +41,7 @@ pub const UPLOADS_IN_FLIGHT: usize = 1;
 
 /// The env file is read whole, up to this size.
 pub const ENV_FILE_MAX: u64 = 1024 * 1024;
+/// No dump has more tables than this; each takes about 300 bytes while a dump is read.
+pub const DUMP_TABLES_MAX: usize = 50_000;
 /// No string in a dump's table of contents is longer than this.
 pub const DUMP_STRING_MAX: u64 = 64 * 1024 * 1024;

@@ -1,30 +1,11 @@
 //! kill -9 of the real process: the store shows old or new, a rerun converges, nothing stays behind.
 
-use crate::support::{Host, NIGHTS, Outcome, settle};
+use crate::support::{Host, NIGHTS, Outcome};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// A dump that is large enough to be hit at any moment: a real one, with noise behind it.
-///
-/// The noise is an xorshift of the seed, since what can be compressed or found twice is too fast.
-fn large_dump(host: &Host, seed: u64) -> Result<String, Box<dyn std::error::Error>> {
-    let dump = host.add_night(NIGHTS[0])?;
-    let path = host.path(&dump);
-    let mut bytes = fs::read(&path)?;
-    let mut state = seed;
-    while bytes.len() < 48 * 1024 * 1024 {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    fs::write(&path, bytes)?;
-    settle(&path)?;
-    Ok(dump)
-}
 
 /// Every blob and signature in the store, by its name.
 fn objects(host: &Host) -> Result<BTreeSet<String>, Box<dyn std::error::Error>> {
@@ -82,13 +63,13 @@ fn age_staged(folder: &Path) -> Result<usize, Box<dyn std::error::Error>> {
 fn a_push_killed_at_any_moment_leaves_old_or_new_and_a_rerun_converges() -> Outcome {
     // How long an undisturbed push takes here decides where the kills fall.
     let host = Host::new()?;
-    let dump = large_dump(&host, 1)?;
+    let dump = host.add_large_night(NIGHTS[0], 48, 1)?;
     let started = Instant::now();
     host.run(&["push", &dump])?.expect_code(0)?;
     let whole = started.elapsed();
 
     let host = Host::new()?;
-    let dump = large_dump(&host, 2)?;
+    let dump = host.add_large_night(NIGHTS[0], 48, 2)?;
     let (mut killed, mut moment) = (0, 0_u32);
     while killed < 50 {
         moment += 1;
@@ -130,7 +111,7 @@ fn a_push_killed_at_any_moment_leaves_old_or_new_and_a_rerun_converges() -> Outc
 #[test]
 fn a_killed_fetch_leaves_no_file_under_its_name() -> Outcome {
     let host = Host::new()?;
-    let dump = large_dump(&host, 3)?;
+    let dump = host.add_large_night(NIGHTS[0], 48, 3)?;
     host.run(&["push", &dump])?.expect_code(0)?;
     for moment in [1, 5, 20, 60, 120] {
         let kit = ["--identity", "recovery-kit/identity.txt"];

@@ -7,6 +7,7 @@
 mod crash;
 mod cycle;
 mod distrust;
+mod dumps;
 mod fetch;
 mod house;
 mod includes;

@@ -142,8 +142,8 @@ pub async fn push(
     if catalog.archives.is_empty() && catalog.broken.is_empty() && catalog.highest_seen.is_some() {
         return Err(StoreError::Emptied(context.store.url().to_string()).into());
     }
-    let cancel = context.cancel.clone();
-    let prepared = blocking(move || prepare::prepare(request, &cancel)).await??;
+    let reading = context.clone();
+    let prepared = blocking(move || prepare::prepare(request, &reading)).await??;
     let sources: Arc<[Source]> = prepared.sources.into();
     let known = known::named(&catalog, &sources);
     let survey = survey::survey(context, keys, &sources, !known.is_empty()).await?;

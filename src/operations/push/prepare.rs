@@ -4,16 +4,16 @@ use super::PushRequest;
 use super::error::PushError;
 use super::source::{Content, Source};
 use crate::formats::manifest::{Finding, Kind, is_plain_file_name};
-use crate::formats::pgdump::{DumpError, read_facts};
+use crate::formats::pgdump::{DumpError, DumpReport, Unreadable, inspect};
+use crate::operations::context::Context;
 use crate::ports::backups::{AuthMode, BackupsError, Half, wait_until_settled};
 use crate::ports::files::FileError;
 use crate::ports::includes::Include;
-use crate::words::cancel::Cancel;
 use crate::words::class::Class;
 use crate::words::clock::Timestamp;
 use crate::words::ids::ComponentName;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, Read};
 
 /// What is archived, and what was found.
 pub(super) struct Prepared {
@@ -30,11 +30,11 @@ pub(super) struct About {
 }
 
 /// Chooses the sources: data before secrets, so that a class is written in one go.
-pub(super) fn prepare(request: PushRequest, cancel: &Cancel) -> Result<Prepared, PushError> {
+pub(super) fn prepare(request: PushRequest, context: &Context) -> Result<Prepared, PushError> {
     let mut findings = missing(&request);
     let mut sources = Vec::new();
     for half in request.pair.halves() {
-        sources.push(dump(half, &mut findings, cancel)?);
+        sources.push(dump(half, &mut findings, context)?);
     }
     for include in request.includes {
         sources.push(included(include)?);
@@ -62,31 +62,21 @@ pub(super) fn prepare(request: PushRequest, cancel: &Cancel) -> Result<Prepared,
     })
 }
 
-fn dump(half: &Half, findings: &mut Vec<Finding>, cancel: &Cancel) -> Result<Source, PushError> {
-    let state = wait_until_settled(&half.path, cancel);
-    cancel.check()?;
+fn dump(half: &Half, findings: &mut Vec<Finding>, context: &Context) -> Result<Source, PushError> {
+    let state = wait_until_settled(&half.path, &context.cancel);
+    context.cancel.check()?;
     let state = state?;
-    let file = File::open(&half.path).map_err(FileError::new("read", &half.path))?;
-    let facts = match read_facts(BufReader::with_capacity(64 * 1024, file)) {
-        Ok(facts) => Some(facts),
-        Err(DumpError::Io(error)) => {
-            return Err(FileError::new("read", &half.path)(error).into());
-        }
-        Err(error) if error.is_foreign() => {
-            let path = half.path.clone();
-            return Err(BackupsError::NotADump {
-                path,
-                source: error,
-            }
-            .into());
-        }
-        Err(error) => {
+    let facts = match read_to_the_end(half, state.bytes, context)? {
+        Ok(report) => Some(report.facts),
+        Err(found) => {
+            let component = half.name.component.clone();
+            let message = format!("the {component} dump cannot be restored: {}", found.error);
             findings.push(Finding {
                 code: "dump-unreadable".into(),
-                component: half.name.component.clone(),
-                message: format!("the {} dump cannot be read: {error}", half.name.component),
+                component,
+                message,
             });
-            None
+            found.facts
         }
     };
     Ok(Source {
@@ -97,6 +87,49 @@ fn dump(half: &Half, findings: &mut Vec<Finding>, cancel: &Cancel) -> Result<Sou
         dump: facts,
         content: Content::File(half.path.clone(), state),
     })
+}
+
+/// A dump that is damaged is archived all the same; what is no dump at all, is not.
+fn read_to_the_end(half: &Half, bytes: u64, context: &Context) -> Result<Inspected, PushError> {
+    let unreadable = || FileError::new("read", &half.path);
+    let file = File::open(&half.path).map_err(unreadable())?;
+    context.monitor.begin("inspect", Some(bytes));
+    let watched = Watched {
+        inner: file,
+        context,
+    };
+    let inspected = inspect(BufReader::with_capacity(256 * 1024, watched));
+    context.monitor.end();
+    context.cancel.check()?;
+    let found = match inspected {
+        Err(found) => *found,
+        Ok(report) => return Ok(Ok(report)),
+    };
+    match found.error {
+        DumpError::Io(error) => Err(unreadable()(error).into()),
+        source if source.is_foreign() => {
+            let path = half.path.clone();
+            Err(BackupsError::NotADump { path, source }.into())
+        }
+        error => Ok(Err(Unreadable { error, ..found })),
+    }
+}
+
+type Inspected = Result<DumpReport, Unreadable>;
+
+/// Tells of progress, and ends early if it is to stop.
+struct Watched<'a> {
+    inner: File,
+    context: &'a Context,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.context.cancel.check().map_err(io::Error::other)?;
+        let read = self.inner.read(buffer)?;
+        self.context.monitor.advance(read as u64);
+        Ok(read)
+    }
 }
 
 /// The pattern of a dump's name leaves no other, so this is a check and not a policy.

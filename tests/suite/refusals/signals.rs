@@ -1,34 +1,13 @@
 //! Signals: a push or a fetch that is told to stop does, and leaves nothing that counts.
 
-use super::{Case, KIT, World, edit};
-use crate::support::{Host, NIGHTS, Outcome, Run, settle};
+use super::{Case, KIT, World};
+use crate::support::{Host, NIGHTS, Outcome, Run};
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-
-/// More than four blobs.
-const NOISE: usize = 80 * 1024 * 1024;
-
-/// A night whose app dump has noise after its table of contents, so that it takes a while.
-fn big_night(host: &Host) -> Result<String, Box<dyn Error>> {
-    let dump = host.add_night(NIGHTS[1])?;
-    let path = host.path(&dump);
-    edit(&path, |bytes| {
-        let mut state = 1_u64;
-        bytes.reserve(NOISE);
-        for _ in 0..NOISE / 8 {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            bytes.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
-        }
-    })?;
-    settle(&path)?;
-    Ok(dump)
-}
 
 /// Starts the program and, once something is to be seen, sends it a signal.
 fn stop(
@@ -79,7 +58,7 @@ fn blobs(host: &Host) -> BTreeSet<String> {
 fn a_push_that_is_told_to_stop_makes_no_archive_and_a_rerun_does() -> Outcome {
     let host = Host::new()?;
     host.push_night(NIGHTS[0])?;
-    let dump = big_night(&host)?;
+    let dump = host.add_large_night(NIGHTS[1], 80, 1)?;
     let first = blobs(&host);
     for signal in ["-INT", "-TERM"] {
         let before = World::of(&host)?;

@@ -142,6 +142,20 @@ impl Host {
         settle(&path)
     }
 
+    /// Puts a night's pair into the backups folder whose app dump is whole, and large enough for a
+    /// push to be hit at any moment: so many MiB, which depend on the seed.
+    pub fn add_large_night(
+        &self,
+        stamp: &str,
+        mib: usize,
+        seed: u64,
+    ) -> Result<String, Box<dyn Error>> {
+        let dump = self.add_night(stamp)?;
+        fs::write(self.path(&dump), large_dump(mib, seed)?)?;
+        settle(&self.path(&dump))?;
+        Ok(dump)
+    }
+
     /// Archives a night and returns what push says of it.
     pub fn push_night(&self, stamp: &str) -> Result<Value, Box<dyn Error>> {
         let dump = self.add_night(stamp)?;
@@ -199,4 +213,34 @@ pub fn copy_tree(from: &Path, to: &Path) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// A whole, uncompressed dump with noise among the rows of its first table.
+///
+/// The noise is an xorshift of the seed, since what can be compressed or found twice is too fast.
+fn large_dump(mib: usize, seed: u64) -> Result<Vec<u8>, Box<dyn Error>> {
+    let small = fs::read(fixtures().join("majors/pg18-none-pipe.dump"))?;
+    // The first cut at which the table of contents is whole, and only the data is not there.
+    let is_toc = |cut: &usize| match sealift::inspect_dump(&small[..*cut]) {
+        Err(found) => found.to_string().contains("there is no data of"),
+        Ok(_) => false,
+    };
+    let toc = (11..small.len())
+        .find(is_toc)
+        .ok_or("no table of contents")?;
+    let (head, rest) = small.split_at(toc + 6); // the type of the block, and the id of its entry
+    let mut dump = head.to_vec();
+    let mut state = seed;
+    for _ in 0..mib {
+        dump.push(0);
+        dump.extend_from_slice(&(1_u32 << 20).to_le_bytes());
+        for _ in 0..(1 << 20) / 8 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            dump.extend_from_slice(&state.to_le_bytes());
+        }
+    }
+    dump.extend_from_slice(rest);
+    Ok(dump)
 }

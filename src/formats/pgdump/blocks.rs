@@ -1,0 +1,245 @@
+//! The data: blocks of tables and large objects, to the end of the file.
+//!
+//! A block is a type byte, the id of its entry, and its bytes in pieces, each with its length before
+//! it, up to one of length 0. Large objects have their number before each. `pg_dump` of 16 and later
+//! appends the table of contents once more if its output was redirected to a file.
+
+use super::toc::{Content, DataEntry, TocReader, printable};
+use super::{DumpError, DumpFacts};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, BufRead, BufReader, Read};
+
+const TABLE: u8 = 1;
+const LARGE_OBJECTS: u8 = 3;
+/// The sign of the number of entries: no block starts with it.
+const SECOND_TOC: u8 = 0;
+
+/// What COPY text ends with, as `pg_dump` writes it.
+const COPY_END: &[u8] = b"\\.\n\n\n";
+
+/// zstd frames that need more than 16 MiB to open are refused: `pg_dump` makes none by itself.
+const ZSTD_WINDOW: u32 = 24;
+
+/// Everything behind the table of contents.
+pub(super) struct Blocks<R> {
+    reader: TocReader<R>,
+    compression: String,
+    entries: Vec<DataEntry>,
+    /// Entries whose data has not come yet.
+    due: HashMap<i64, DataEntry>,
+    rows: BTreeMap<String, u64>,
+}
+
+impl<R: Read> Blocks<R> {
+    pub(super) fn new(reader: TocReader<R>, facts: &DumpFacts, entries: Vec<DataEntry>) -> Self {
+        let due = entries
+            .iter()
+            .map(|entry| (entry.id, entry.clone()))
+            .collect();
+        let compression = facts.compression.clone();
+        Self {
+            reader,
+            compression,
+            entries,
+            due,
+            rows: BTreeMap::new(),
+        }
+    }
+
+    /// Reads to the end and returns the rows of each table.
+    pub(super) fn read_all(mut self) -> Result<BTreeMap<String, u64>, DumpError> {
+        loop {
+            "the space between tables".clone_into(&mut self.reader.place);
+            match self.reader.next_byte()? {
+                None => break,
+                Some(TABLE) => self.table()?,
+                Some(LARGE_OBJECTS) => self.large_objects()?,
+                Some(SECOND_TOC) => {
+                    self.second_toc()?;
+                    break;
+                }
+                Some(other) => {
+                    let reason = format!("no block starts with the byte {other}");
+                    return Err(self.reader.damaged(reason));
+                }
+            }
+        }
+        match self.due.values().min_by_key(|entry| entry.id) {
+            None => Ok(self.rows),
+            Some(entry) => {
+                let reason = format!(
+                    "it ends, and there is no data of {}",
+                    printable(&entry.name)
+                );
+                "the end".clone_into(&mut self.reader.place);
+                Err(self.reader.damaged(reason))
+            }
+        }
+    }
+
+    fn table(&mut self) -> Result<(), DumpError> {
+        let entry = self.due_entry()?;
+        self.reader.place = format!("the data of {}", printable(&entry.name));
+        let content = self.content()?;
+        if entry.content != Content::CopyRows {
+            return Ok(());
+        }
+        if content.tail != COPY_END {
+            return Err(self.reader.damaged("its rows do not come to their end"));
+        }
+        // The end itself has three lines.
+        self.rows.insert(entry.name, content.lines - 3);
+        Ok(())
+    }
+
+    fn large_objects(&mut self) -> Result<(), DumpError> {
+        let entry = self.due_entry()?;
+        loop {
+            self.reader.place = format!("the large objects {}", printable(&entry.name));
+            match self.reader.int()? {
+                0 => return Ok(()),
+                number => self.reader.place = format!("the large object {number}"),
+            }
+            self.content()?;
+        }
+    }
+
+    fn due_entry(&mut self) -> Result<DataEntry, DumpError> {
+        let id = self.reader.int()?;
+        let entry = self.due.remove(&id);
+        entry.ok_or_else(|| {
+            self.reader
+                .damaged(format!("no data of an entry {id} is due"))
+        })
+    }
+
+    fn second_toc(&mut self) -> Result<(), DumpError> {
+        "the second table of contents".clone_into(&mut self.reader.place);
+        let count = self.reader.int_after_sign(SECOND_TOC)?;
+        if self.reader.entries(count)? != self.entries {
+            return Err(self.reader.damaged("it does not list what the first does"));
+        }
+        match self.reader.next_byte()? {
+            None => Ok(()),
+            Some(_) => Err(self.reader.damaged("something follows the end")),
+        }
+    }
+
+    /// One run of pieces, decompressed to its end.
+    fn content(&mut self) -> Result<Summary, DumpError> {
+        let compression = self.compression.clone();
+        let mut pieces = Pieces {
+            reader: &mut self.reader,
+            left: 0,
+            ended: false,
+            failure: None,
+        };
+        let summed = sum_up(&compression, &mut pieces);
+        let failure = pieces.failure.take();
+        match (failure, summed) {
+            (Some(failure), _) => Err(failure),
+            (None, Ok(summary)) => Ok(summary),
+            (None, Err(error)) => Err(self
+                .reader
+                .damaged(format!("it does not decompress: {error}"))),
+        }
+    }
+}
+
+/// What is kept of decompressed bytes.
+#[derive(Default)]
+struct Summary {
+    lines: u64,
+    tail: Vec<u8>,
+}
+
+impl Summary {
+    fn add(&mut self, bytes: &[u8]) {
+        self.lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
+        self.tail
+            .extend_from_slice(&bytes[bytes.len().saturating_sub(COPY_END.len())..]);
+        let excess = self.tail.len().saturating_sub(COPY_END.len());
+        self.tail.drain(..excess);
+    }
+}
+
+fn sum_up<R: Read>(compression: &str, pieces: &mut Pieces<'_, R>) -> io::Result<Summary> {
+    let mut pieces = BufReader::with_capacity(64 * 1024, pieces);
+    if pieces.fill_buf()?.is_empty() {
+        return Ok(Summary::default()); // an empty large object has no pieces at all
+    }
+    let (summary, mut rest) = match compression {
+        "gzip" => {
+            let mut decoder = flate2::bufread::ZlibDecoder::new(pieces);
+            (read_all(&mut decoder)?, decoder.into_inner())
+        }
+        "lz4" => {
+            let mut decoder = lz4_flex::frame::FrameDecoder::new(pieces);
+            (read_all(&mut decoder)?, decoder.into_inner())
+        }
+        "zstd" => {
+            let mut decoder = zstd::Decoder::with_buffer(pieces)?.single_frame();
+            decoder.window_log_max(ZSTD_WINDOW)?;
+            (read_all(&mut decoder)?, decoder.finish())
+        }
+        _ => (read_all(&mut pieces)?, pieces),
+    };
+    if rest.fill_buf()?.is_empty() {
+        Ok(summary)
+    } else {
+        Err(io::Error::other("something follows the compressed data"))
+    }
+}
+
+fn read_all(input: &mut impl Read) -> io::Result<Summary> {
+    let mut summary = Summary::default();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match input.read(&mut buffer)? {
+            0 => return Ok(summary),
+            read => summary.add(&buffer[..read]),
+        }
+    }
+}
+
+/// The bytes of a run of pieces, without their lengths.
+struct Pieces<'a, R> {
+    reader: &'a mut TocReader<R>,
+    left: u64,
+    ended: bool,
+    /// Why reading failed, in words of ours.
+    failure: Option<DumpError>,
+}
+
+impl<R: Read> Pieces<'_, R> {
+    fn next(&mut self, buffer: &mut [u8]) -> Result<usize, DumpError> {
+        if self.left == 0 && !self.ended {
+            let length = self.reader.int()?;
+            let negative = |_| self.reader.damaged("a piece has a negative length");
+            self.left = u64::try_from(length).map_err(negative)?;
+            self.ended = self.left == 0;
+        }
+        if self.ended {
+            return Ok(0);
+        }
+        let most = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        match self.reader.read_some(&mut buffer[..most])? {
+            0 if most > 0 => Err(self.reader.damaged("it ends here")),
+            read => {
+                self.left -= read as u64;
+                Ok(read)
+            }
+        }
+    }
+}
+
+impl<R: Read> Read for Pieces<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.next(buffer).map_err(|error| {
+            self.failure = Some(error);
+            io::ErrorKind::Other.into()
+        })
+    }
+}

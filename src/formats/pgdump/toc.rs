@@ -1,0 +1,290 @@
+//! The head and the table of contents, and the numbers and strings that the whole format is made of.
+
+use super::{DumpError, DumpFacts};
+use crate::words::limits::{DUMP_STRING_MAX, DUMP_TABLES_MAX};
+use std::io::{self, Read};
+
+/// Reads the format's numbers and strings, and knows where in the file it is.
+pub(super) struct TocReader<R> {
+    input: R,
+    offset: u64,
+    int_size: u8,
+    offset_size: u8,
+    minor: u8,
+    /// The part of the dump that is being read, for messages.
+    pub(super) place: String,
+}
+
+/// An entry whose data must follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DataEntry {
+    pub(super) id: i64,
+    /// Schema and name.
+    pub(super) name: String,
+    pub(super) content: Content,
+}
+
+/// What an entry's data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Rows as COPY writes them.
+    CopyRows,
+    /// Rows as statements.
+    Statements,
+    /// Large objects.
+    LargeObjects,
+}
+
+/// Strings that are kept are cut at this length; names of a database have 63 bytes.
+const KEPT: usize = 200;
+
+impl<R: Read> TocReader<R> {
+    pub(super) fn new(input: R) -> Self {
+        let place = "the head".to_owned();
+        Self {
+            input,
+            offset: 0,
+            int_size: 4,
+            offset_size: 8,
+            minor: 0,
+            place,
+        }
+    }
+
+    /// The facts, and the entries whose data must follow.
+    pub(super) fn facts(&mut self) -> Result<(DumpFacts, Vec<DataEntry>), DumpError> {
+        let compression = self.head()?;
+        for _ in 0..7 {
+            self.int()?; // the time of the dump, in an unknown time zone
+        }
+        let database = self.text()?;
+        let server_version = self.text()?;
+        let pg_dump_version = self.text()?;
+        "the table of contents".clone_into(&mut self.place);
+        let count = self.int()?;
+        let entries = self.entries(count)?;
+        let is_table = |entry: &&DataEntry| entry.content != Content::LargeObjects;
+        let facts = DumpFacts {
+            archive_version: format!("1.{}", self.minor),
+            server_version,
+            pg_dump_version,
+            compression: compression.into(),
+            database,
+            tables: entries.iter().filter(is_table).count() as u64,
+        };
+        Ok((facts, entries))
+    }
+
+    /// So many entries; those with data are returned.
+    pub(super) fn entries(&mut self, count: i64) -> Result<Vec<DataEntry>, DumpError> {
+        let mut entries = Vec::new();
+        for _ in 0..count {
+            entries.extend(self.entry()?);
+            if entries.len() > DUMP_TABLES_MAX {
+                return Err(self.damaged("it has more tables than any dump that sealift reads"));
+            }
+        }
+        Ok(entries)
+    }
+
+    fn head(&mut self) -> Result<&'static str, DumpError> {
+        let mut magic = [0; 11];
+        let filled = self.fill_up_to(&mut magic)?;
+        let [
+            b'P',
+            b'G',
+            b'D',
+            b'M',
+            b'P',
+            major,
+            minor,
+            revision,
+            int_size,
+            offset_size,
+            format,
+        ] = magic
+        else {
+            return Err(if filled == 0 {
+                DumpError::Empty
+            } else {
+                DumpError::NotADump
+            });
+        };
+        if filled < magic.len() {
+            return Err(self.damaged("it ends here"));
+        }
+        if major != 1 || !(12..=16).contains(&minor) || revision > 9 {
+            return Err(DumpError::Version(format!("{major}.{minor}")));
+        }
+        if format != 1 {
+            return Err(DumpError::NotADump);
+        }
+        if !(1..=8).contains(&int_size) || !(1..=8).contains(&offset_size) {
+            return Err(self.damaged("the sizes of its numbers make no sense"));
+        }
+        (self.int_size, self.offset_size, self.minor) = (int_size, offset_size, minor);
+        self.compression()
+    }
+
+    fn compression(&mut self) -> Result<&'static str, DumpError> {
+        if self.minor < 15 {
+            return Ok(if self.int()? == 0 { "none" } else { "gzip" });
+        }
+        match self.byte()? {
+            0 => Ok("none"),
+            1 => Ok("gzip"),
+            2 => Ok("lz4"),
+            3 => Ok("zstd"),
+            _ => Err(self.damaged("the compression is unknown")),
+        }
+    }
+
+    /// One entry, if its data must follow.
+    fn entry(&mut self) -> Result<Option<DataEntry>, DumpError> {
+        let id = self.int()?;
+        if id <= 0 {
+            return Err(self.damaged("an entry has no id"));
+        }
+        let had_dumper = self.int()? != 0;
+        self.skip_text()?; // table oid
+        self.skip_text()?; // oid
+        let tag = self.kept_text()?.unwrap_or_default();
+        let kind = self.kept_text()?.unwrap_or_default();
+        self.int()?; // section
+        self.skip_text()?; // definition
+        self.skip_text()?; // how to drop it
+        let has_copy = self.skip_text()?;
+        let schema = self.kept_text()?.unwrap_or_default();
+        self.skip_text()?; // tablespace
+        if self.minor >= 14 {
+            self.skip_text()?; // table access method
+        }
+        if self.minor >= 16 {
+            self.int()?; // kind of relation
+        }
+        self.skip_text()?; // owner
+        self.skip_text()?; // with oids
+        while self.skip_text()? {} // dependencies
+        let has_data = self.byte()? != 3; // 3: it was found to have none
+        for _ in 0..self.offset_size {
+            self.byte()?;
+        }
+        let content = match kind.as_str() {
+            "BLOBS" | "BLOB DATA" => Content::LargeObjects,
+            _ if has_copy => Content::CopyRows,
+            _ => Content::Statements,
+        };
+        let name = if schema.is_empty() {
+            tag
+        } else {
+            format!("{schema}.{tag}")
+        };
+        Ok((had_dumper && has_data).then_some(DataEntry { id, name, content }))
+    }
+
+    pub(super) fn damaged(&self, reason: impl Into<String>) -> DumpError {
+        DumpError::Damaged {
+            offset: self.offset,
+            place: self.place.clone(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The next byte; `None` at the end of the file.
+    pub(super) fn next_byte(&mut self) -> Result<Option<u8>, DumpError> {
+        let mut byte = [0];
+        let filled = self.fill_up_to(&mut byte)?;
+        Ok((filled > 0).then_some(byte[0]))
+    }
+
+    /// A number, of which the sign was read already.
+    pub(super) fn int_after_sign(&mut self, sign: u8) -> Result<i64, DumpError> {
+        let mut value: u64 = 0;
+        for place in 0..self.int_size {
+            value |= u64::from(self.byte()?) << (8 * place);
+        }
+        let value = i64::try_from(value).map_err(|_| self.damaged("a number is out of range"))?;
+        Ok(if sign == 0 { value } else { -value })
+    }
+
+    /// A sign byte and a little-endian number.
+    pub(super) fn int(&mut self) -> Result<i64, DumpError> {
+        let sign = self.byte()?;
+        self.int_after_sign(sign)
+    }
+
+    /// Bytes of table data: at least one, unless the file ends.
+    pub(super) fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, DumpError> {
+        loop {
+            match self.input.read(buffer) {
+                Ok(read) => {
+                    self.offset += read as u64;
+                    return Ok(read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(DumpError::Io(error)),
+            }
+        }
+    }
+
+    fn byte(&mut self) -> Result<u8, DumpError> {
+        self.next_byte()?
+            .ok_or_else(|| self.damaged("it ends here"))
+    }
+
+    fn fill_up_to(&mut self, bytes: &mut [u8]) -> Result<usize, DumpError> {
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self.read_some(&mut bytes[filled..])? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        Ok(filled)
+    }
+
+    /// The length of a string; `None` stands for NULL.
+    fn length(&mut self) -> Result<Option<u64>, DumpError> {
+        let length = self.int()?;
+        match u64::try_from(length) {
+            Ok(length) if length <= DUMP_STRING_MAX => Ok(Some(length)),
+            Ok(_) => Err(self.damaged("a string is longer than any string of a dump")),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Passes over a string; whether it was one, and not NULL.
+    fn skip_text(&mut self) -> Result<bool, DumpError> {
+        Ok(self.kept_text()?.is_some())
+    }
+
+    /// A string, cut at [`KEPT`] bytes.
+    fn kept_text(&mut self) -> Result<Option<String>, DumpError> {
+        let Some(mut left) = self.length()? else {
+            return Ok(None);
+        };
+        let mut kept = Vec::new();
+        let mut buffer = [0; 512];
+        while left > 0 {
+            let piece = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(buffer.len());
+            let filled = self.fill_up_to(&mut buffer[..piece])?;
+            if filled < piece {
+                return Err(self.damaged("it ends here"));
+            }
+            kept.extend(buffer[..piece].iter().take(KEPT - kept.len()));
+            left -= piece as u64;
+        }
+        Ok(Some(String::from_utf8_lossy(&kept).into_owned()))
+    }
+
+    fn text(&mut self) -> Result<String, DumpError> {
+        Ok(printable(&self.kept_text()?.unwrap_or_default()))
+    }
+}
+
+/// A name as it may stand in a manifest or on a terminal: without control characters.
+pub(super) fn printable(name: &str) -> String {
+    name.replace(char::is_control, "?")
+}
