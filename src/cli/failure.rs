@@ -165,7 +165,7 @@ impl From<StoreError> for Failure {
         let folder = |store: &str| store.trim_start_matches("file://").to_owned();
         let hint = match &error {
             StoreError::Absent(store) => Some(format!(
-                "mount it, or, for a new store: mkdir -p {}",
+                "mount it, or say where it is: --store PATH; for a new store: mkdir -p {}",
                 folder(store)
             )),
             StoreError::NotFound { .. } | StoreError::WrongSize { .. } => {
@@ -293,9 +293,9 @@ impl From<FetchError> for Failure {
             FetchError::NoComponent(_) => Self::of(&error)
                 .hint("sealift list --json")
                 .exit(Exit::Usage),
-            other => {
-                Self::of(&other).hint("sealift verify; an older archive may be whole: sealift list")
-            }
+            other => Self::of(&other).hint(
+                "an older archive may be whole: sealift list; or fetch what is: --component NAME",
+            ),
         }
     }
 }

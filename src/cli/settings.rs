@@ -161,7 +161,7 @@ impl Settings {
     pub fn store(&self) -> Result<StoreUrl, Failure> {
         let url = self.store.clone().ok_or_else(|| {
             Failure::usage("no store is set")
-                .hint("sealift init --store URL; or --store, SEALIFT_STORE")
+                .hint("if there is a sealift.toml elsewhere: --config FILE; else --store URL, or sealift init --store URL")
         })?;
         // One store has one name in the index, from wherever it is looked at.
         Ok(url.resolve(&std::path::absolute(".")?))
@@ -209,7 +209,7 @@ impl Settings {
         self.includes.iter().try_for_each(check_include)?;
         let missing = || {
             Failure::usage("no recipients are set, so nothing can be sealed").hint(
-                "age-keygen -o identity.txt; then --recipients, SEALIFT_RECIPIENTS or sealift init",
+                "if there is a sealift.toml elsewhere: --config FILE; else --recipients, or sealift init",
             )
         };
         let data = self.data_recipients()?.ok_or_else(missing)?;

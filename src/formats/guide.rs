@@ -10,13 +10,13 @@ use crate::formats::pgdump::DumpFacts;
 use crate::words::ids::{ArchiveId, ComponentName};
 use std::fmt::Write as _;
 
-/// The guide for an archive of which these components were fetched.
+/// The guide for an archive of which these components were fetched into this folder.
 #[must_use]
-pub fn restore_guide(archive: &Verified, fetched: &[&Component]) -> String {
-    guide(archive, archive.id(), fetched)
+pub fn restore_guide(archive: &Verified, fetched: &[&Component], folder: &str) -> String {
+    guide(archive, archive.id(), fetched, folder)
 }
 
-fn guide(manifest: &Manifest, id: ArchiveId, fetched: &[&Component]) -> String {
+fn guide(manifest: &Manifest, id: ArchiveId, fetched: &[&Component], folder: &str) -> String {
     let mut page = Page(String::new());
     page.title(manifest, id);
     page.files(fetched);
@@ -25,7 +25,7 @@ fn guide(manifest: &Manifest, id: ArchiveId, fetched: &[&Component]) -> String {
     page.line("Run these in a shell of root (`sudo bash`), one step after the other, in the folder of lazyit's");
     page.line("compose file; stop at the first error. `$F` is this folder. If this lazyit is run with other options");
     page.line("or another env file, put them into `DC`.\n");
-    page.code(&["F=/path/to/this/folder", DC]);
+    page.code(&[&format!("F='{}'", folder.replace('\'', "'\\''")), DC]);
     if let Some(env) = has(&ComponentName::env()) {
         page.env(env);
     }
@@ -35,6 +35,8 @@ fn guide(manifest: &Manifest, id: ArchiveId, fetched: &[&Component]) -> String {
         Some(_) => "$DC stop api web zitadel",
         None => "$DC stop api web",
     }]);
+    page.line("And the sidecar, if there is one: it must not dump what is half restored.\n");
+    page.code(&["$DC stop backup || true"]);
     for component in fetched
         .iter()
         .filter(|c| matches!(c.kind, Kind::File | Kind::Tree))
@@ -362,7 +364,12 @@ mod tests {
     fn page(text: &str) -> Result<String, serde_json::Error> {
         let manifest = manifest(text)?;
         let fetched: Vec<&Component> = manifest.components.iter().collect();
-        Ok(guide(&manifest, ArchiveId::of(b""), &fetched))
+        Ok(guide(
+            &manifest,
+            ArchiveId::of(b""),
+            &fetched,
+            "/srv/recovered",
+        ))
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod chunk;
 pub mod envfile;
+pub mod envkeys;
 pub mod guide;
 pub mod manifest;
 pub mod pgdump;

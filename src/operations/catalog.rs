@@ -258,19 +258,29 @@ impl Catalog {
         }
     }
 
-    fn by_id(&self, prefix: &str) -> Result<Chosen, NoSuchArchive> {
+    /// By the first four digits of an id or more, or by a sequence.
+    fn by_id(&self, wanted: &str) -> Result<Chosen, NoSuchArchive> {
+        let chosen = |archive: &Summary| Chosen {
+            archive: archive.clone(),
+            skipped: Vec::new(),
+        };
         let mut found = self
             .archives
             .iter()
-            .filter(|archive| archive.id.to_string().starts_with(prefix));
-        match (found.next().filter(|_| prefix.len() >= 4), found.next()) {
-            (Some(archive), None) => Ok(Chosen {
-                archive: archive.clone(),
-                skipped: Vec::new(),
-            }),
-            (Some(_), Some(_)) => Err(NoSuchArchive::Ambiguous(prefix.to_owned())),
-            (None, _) => Err(NoSuchArchive::NoId(prefix.to_owned())),
+            .filter(|archive| archive.id.to_string().starts_with(wanted));
+        match (found.next().filter(|_| wanted.len() >= 4), found.next()) {
+            (Some(archive), None) => return Ok(chosen(archive)),
+            (Some(_), Some(_)) => return Err(NoSuchArchive::Ambiguous(wanted.to_owned())),
+            (None, _) => {}
         }
+        let sequence = wanted.parse().map(Sequence).ok();
+        let found = self
+            .archives
+            .iter()
+            .find(|archive| Some(archive.sequence) == sequence);
+        found
+            .map(chosen)
+            .ok_or_else(|| NoSuchArchive::NoId(wanted.to_owned()))
     }
 }
 
@@ -421,6 +431,10 @@ mod tests {
         );
         assert!(chosen(&Selector::Id(id[..3].into()), Trust::SoundOnly).is_err());
         assert!(chosen(&Selector::Id("zzzz".into()), Trust::SoundOnly).is_err());
+        assert_eq!(
+            chosen(&Selector::Id("2".into()), Trust::SoundOnly),
+            Ok((2, 0))
+        );
     }
 
     #[test]

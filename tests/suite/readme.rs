@@ -21,15 +21,17 @@ fn shell_blocks(text: &str) -> Vec<String> {
 fn every_block_of_commands_runs_in_order() -> Outcome {
     let host = Host::bare()?;
     fs::create_dir(host.path("backups"))?;
-    fs::create_dir(host.path("volumes"))?;
     fs::copy(fixtures().join("nights/.env.prod"), host.path(".env.prod"))?;
+    let volume = |name: &str| host.path(&format!("volumes/lazyit-prod_{name}/_data"));
+    fs::create_dir_all(host.path("volumes/lazyit-prod_zitadel_secrets"))?;
+    fs::create_dir_all(host.path("volumes/lazyit-prod_attachments_data"))?;
     copy_tree(
         &fixtures().join("nights/zitadel-secrets"),
-        &host.path("volumes/zitadel_secrets"),
+        &volume("zitadel_secrets"),
     )?;
     copy_tree(
         &fixtures().join("nights/attachments"),
-        &host.path("volumes/attachments_data"),
+        &volume("attachments_data"),
     )?;
     for night in NIGHTS {
         host.add_night(night)?;
@@ -44,8 +46,10 @@ fn every_block_of_commands_runs_in_order() -> Outcome {
         "a block came or went: does the README still tell the whole way?"
     );
     for block in blocks {
-        // The one thing that a test cannot have is the operator's disk.
+        // What a test cannot have is the operator's disk, and Docker's volumes.
         let script = block.replace("/mnt/offsite", &host.path("offsite").display().to_string());
+        let volumes = host.path("volumes").display().to_string();
+        let script = script.replace("/var/lib/docker/volumes", &volumes);
         let mut shell = Command::new("sh");
         shell
             .args(["-euc", &script])

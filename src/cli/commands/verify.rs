@@ -4,7 +4,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, count};
 use crate::cli::session::Session;
-use sealift::{Sequence, VerifyReport, verify};
+use sealift::{NoSuchArchive, Sequence, VerifyReport, verify};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -40,6 +40,10 @@ pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
         blobs,
         violations,
     } = verify(&context).await?;
+    if archives == 0 && violations.is_empty() {
+        // A slip in a path must not look like health for ever.
+        return Err(NoSuchArchive::None(settings.instance.to_string()).into());
+    }
     let violations = violations.into_iter().map(|violation| Violation {
         code: violation.code,
         archive: violation.sequence,

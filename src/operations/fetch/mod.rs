@@ -240,7 +240,9 @@ async fn fetch_all(
             sha256,
         });
     }
-    let guide = restore_guide(archive, wanted);
+    let folder = staging.parent().unwrap_or(staging);
+    let folder = std::path::absolute(folder).map_err(FileError::new("find", folder))?;
+    let guide = restore_guide(archive, wanted, &folder.display().to_string());
     files::write_new(&staging.join("RESTORE.md"), 0o600, guide.as_bytes())?;
     Ok(fetched)
 }

@@ -7,7 +7,7 @@ use crate::operations::catalog::{Catalog, ComponentSummary, Summary, load};
 use crate::operations::context::Context;
 use crate::ports::backups::{FileState, Pair};
 use crate::ports::store::StoreError;
-use crate::words::ids::BlobId;
+use crate::words::ids::{BlobId, ComponentName};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 
@@ -19,6 +19,21 @@ pub(super) fn named<'a>(catalog: &'a Catalog, sources: &[Source]) -> Vec<&'a Sum
             .any(|source| source.is_dump() && find(archive, source).is_some())
     };
     catalog.archives.iter().filter(holds).collect()
+}
+
+/// What the newest archive has and the sources have not: an include that was forgotten, perhaps.
+pub(super) fn dropped<'a>(catalog: &'a Catalog, sources: &[Source]) -> Vec<&'a ComponentName> {
+    let before = catalog
+        .archives
+        .last()
+        .map(|archive| archive.components.as_slice());
+    let names = before
+        .unwrap_or_default()
+        .iter()
+        .map(|component| &component.name);
+    names
+        .filter(|name| sources.iter().all(|source| source.name != **name))
+        .collect()
 }
 
 /// Of archives with these names, those that hold all of the sources, the newest last.

@@ -145,6 +145,11 @@ pub async fn push(
     let reading = context.clone();
     let prepared = blocking(move || prepare::prepare(request, &reading)).await??;
     let sources: Arc<[Source]> = prepared.sources.into();
+    for name in known::dropped(&catalog, &sources) {
+        context.monitor.warn(&format!(
+            "the archive before has {name}, and this one will not"
+        ));
+    }
     let known = known::named(&catalog, &sources);
     let survey = survey::survey(context, keys, &sources, !known.is_empty()).await?;
     if let Some(survey) = &survey {

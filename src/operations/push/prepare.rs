@@ -3,6 +3,7 @@
 use super::PushRequest;
 use super::error::PushError;
 use super::source::{Content, Source};
+use crate::formats::envkeys::key_findings;
 use crate::formats::manifest::{Finding, Kind, is_plain_file_name};
 use crate::formats::pgdump::{DumpError, DumpReport, Unreadable, inspect};
 use crate::operations::context::Context;
@@ -40,6 +41,12 @@ pub(super) fn prepare(request: PushRequest, context: &Context) -> Result<Prepare
         sources.push(included(include)?);
     }
     if let Some(env) = request.env {
+        if !env.expose().is_empty() {
+            findings.extend(key_findings(
+                env.expose(),
+                request.auth_mode == AuthMode::Oidc,
+            ));
+        }
         sources.push(Source {
             name: ComponentName::env(),
             kind: Kind::Env,

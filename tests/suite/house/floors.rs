@@ -38,6 +38,8 @@ const fn allow(user: &'static str, used: &'static str, reason: &'static str) -> 
 /// The modules that know a sibling, and why.
 #[rustfmt::skip]
 pub(super) const EXCEPTIONS: &[Exception] = &[
+    allow("formats::envkeys", "formats::envfile", "the keys are in the env file"),
+    allow("formats::envkeys", "formats::manifest", "what is wrong with a key is a finding"),
     allow("formats::guide", "formats::manifest", "the guide is the manifest in words"),
     allow("formats::guide", "formats::pgdump", "the guide says which pg_restore to take"),
     allow("formats::manifest", "formats::pgdump", "a manifest repeats the facts of its dumps"),

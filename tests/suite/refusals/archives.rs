@@ -29,7 +29,7 @@ fn an_empty_store_has_no_archive() -> Outcome {
             Case::new("show", &["show", "0123"], 6, &["\"0123\""]).hint("sealift list"),
         ],
     )?;
-    host.run(&["verify"])?.expect_code(0)?;
+    host.run(&["verify"])?.expect_code(6)?;
     assert!(
         host.run(&["list"])?
             .expect_code(0)?

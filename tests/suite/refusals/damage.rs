@@ -373,7 +373,7 @@ fn every_damaged_blob_is_named_and_nothing_is_put_out() -> Outcome {
             let whole = fs::read(path(name))?;
             damage(&path(name))?;
             Case::new(&what, &args, 1, &[name])
-                .hint("sealift verify")
+                .hint("sealift ")
                 .hold(host)?;
             let found: Vec<_> = code
                 .into_iter()
@@ -392,7 +392,7 @@ fn every_damaged_blob_is_named_and_nothing_is_put_out() -> Outcome {
     assert!(named.count() > 0, "{run:#?}");
     hold_all(
         host,
-        &[Case::new("swapped", &args, 1, &[]).hint("sealift verify")],
+        &[Case::new("swapped", &args, 1, &[]).hint("sealift list")],
     )?;
     host.run(&["verify"])?.expect_code(5)?;
     Ok(())

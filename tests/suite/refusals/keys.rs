@@ -204,7 +204,7 @@ fn an_env_file_that_cannot_be_read_is_refused_rather_than_left_out() -> Outcome 
         .open(host.path("large"))?
         .set_len(1024 * 1024)?;
     host.run(&["push", &dump, "--env-file", "large"])?
-        .expect_code(0)?;
+        .expect_code(3)?;
     Ok(())
 }
 
