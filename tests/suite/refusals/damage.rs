@@ -392,7 +392,7 @@ fn every_damaged_blob_is_named_and_nothing_is_put_out() -> Outcome {
     assert!(named.count() > 0, "{run:#?}");
     hold_all(
         host,
-        &[Case::new("swapped", &args, 1, &[]).hint("sealift list")],
+        &[Case::new("swapped", &args, 1, &[]).hint("sealift verify")],
     )?;
     host.run(&["verify"])?.expect_code(5)?;
     Ok(())
