@@ -1,15 +1,15 @@
 //! The commit: signature, then manifest, then a listing that shows every blob, then the index.
 
 use super::error::PushError;
-use super::writer::Written;
+use super::known::lost_blob;
+use super::writer::Stored;
 use super::{PushKeys, Pushed};
-use crate::formats::manifest::{Manifest, Verdict};
+use crate::formats::manifest::Manifest;
 use crate::operations::catalog::Catalog;
 use crate::operations::context::Context;
 use crate::ports::store::Creation;
-use crate::words::ids::{ArchiveId, BlobId, Sequence};
+use crate::words::ids::ArchiveId;
 use crate::words::limits::MANIFEST_MAX;
-use std::collections::HashMap;
 
 /// Gives the archive its place in the chain and makes it visible.
 pub(super) async fn commit(
@@ -17,13 +17,8 @@ pub(super) async fn commit(
     keys: &PushKeys,
     mut catalog: Catalog,
     mut manifest: Manifest,
-    written: &Written,
+    stored: Stored,
 ) -> Result<Pushed, PushError> {
-    manifest.verdict = if manifest.findings.is_empty() {
-        Verdict::Sound
-    } else {
-        Verdict::Suspect
-    };
     // Once before, so that an archive that lacks a blob never becomes the head, and once after.
     check_blobs(context, &manifest).await?;
     let id = loop {
@@ -48,8 +43,8 @@ pub(super) async fn commit(
         findings: manifest.findings,
         proofs: manifest.proofs,
         already_archived: false,
-        new_bytes: written.new_bytes,
-        stored_bytes: written.stored_bytes,
+        new_bytes: stored.new_bytes,
+        stored_bytes: stored.stored_bytes,
     })
 }
 
@@ -91,22 +86,10 @@ async fn try_place(
 
 /// The store shows every blob that the archive names, each with its size.
 async fn check_blobs(context: &Context, manifest: &Manifest) -> Result<(), PushError> {
-    let mut due: HashMap<BlobId, u64> = manifest
-        .blobs()
-        .iter()
-        .map(|blob| (blob.id, blob.sealed_bytes))
-        .collect();
-    context
-        .store
-        .each_blob(|id, bytes| {
-            if due.get(&id) == Some(&bytes) {
-                due.remove(&id);
-            }
-        })
-        .await?;
-    match due.keys().next() {
+    let shown = context.store.blob_sizes().await?;
+    match lost_blob(manifest, &shown) {
         None => Ok(()),
-        Some(&blob) => Err(PushError::Lost { blob }),
+        Some(blob) => Err(PushError::Lost { blob: blob.id }),
     }
 }
 
@@ -122,8 +105,7 @@ fn settle(context: &Context, manifest: &Manifest, id: ArchiveId) {
     context
         .index
         .ask(|index| index.drop_unnamed(&store, objects.iter().map(String::as_str)));
-    let sequence: Sequence = manifest.sequence;
     context
         .index
-        .ask(|index| index.raise_head(&store, sequence, id));
+        .ask(|index| index.raise_head(&store, manifest.sequence, id));
 }

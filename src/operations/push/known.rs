@@ -3,6 +3,7 @@
 use super::error::PushError;
 use super::source::Source;
 use super::survey::ContentFacts;
+use crate::formats::manifest::{BlobEntry, Manifest};
 use crate::operations::catalog::{Catalog, ComponentSummary, Summary, load};
 use crate::operations::context::Context;
 use crate::ports::backups::{FileState, Pair};
@@ -136,15 +137,17 @@ fn find<'a>(archive: &'a Summary, source: &Source) -> Option<&'a ComponentSummar
     components.find(|component| component.name == source.name && component.file == source.file)
 }
 
+/// A blob that an archive names and the store does not show with its size.
+pub(super) fn lost_blob(manifest: &Manifest, shown: &HashMap<BlobId, u64>) -> Option<BlobEntry> {
+    let is_lost = |blob: &BlobEntry| shown.get(&blob.id) != Some(&blob.sealed_bytes);
+    manifest.blobs().into_iter().find(is_lost)
+}
+
 async fn is_whole(context: &Context, archive: &Summary, shown: &HashMap<BlobId, u64>) -> bool {
     let Ok(loaded) = load(context, archive.sequence).await else {
         return false;
     };
-    let lacks = |id: &BlobId, bytes| shown.get(id) != Some(&bytes);
-    let lost = loaded
-        .blobs()
-        .into_iter()
-        .find(|blob| lacks(&blob.id, blob.sealed_bytes));
+    let lost = lost_blob(&loaded, shown);
     if let Some(blob) = lost {
         context.monitor.warn(&format!(
             "archive {} lacks its blob {}, so its pair is archived anew",

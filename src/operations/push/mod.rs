@@ -19,7 +19,7 @@ pub use error::PushError;
 pub use known::unarchived;
 
 use crate::formats::chunk::{ChunkKey, SecretDigestKey};
-use crate::formats::manifest::{Finding, Manifest, Proof, Verdict};
+use crate::formats::manifest::{Component, FORMAT, Finding, Manifest, Proof, Verdict};
 use crate::formats::recipients::Recipients;
 use crate::formats::signature::{SignatureError, SigningKey};
 use crate::operations::catalog::{Catalog, Summary};
@@ -34,7 +34,6 @@ use crate::words::ids::{ArchiveId, Digest, Instance, Sequence};
 use crate::words::secret::Secret;
 use source::Source;
 use std::sync::Arc;
-use writer::Written;
 
 /// What is to be archived.
 #[derive(Clone, Debug)]
@@ -159,12 +158,9 @@ pub async fn push(
             return Ok(unchanged(context, archive));
         }
     }
-    let written = writer::write(context, keys, &sources, survey).await?;
-    let manifest = Manifest {
-        findings: prepared.findings,
-        ..blank_manifest(context, keys, prepared.about, &written)
-    };
-    let pushed = commit::commit(context, keys, catalog, manifest, &written).await?;
+    let (components, stored) = writer::write(context, keys, &sources, survey).await?;
+    let manifest = unplaced_manifest(context, keys, prepared.about, components);
+    let pushed = commit::commit(context, keys, catalog, manifest, stored).await?;
     leftovers::remove(context).await;
     Ok(pushed)
 }
@@ -187,16 +183,16 @@ fn unchanged(context: &Context, archive: &Summary) -> Pushed {
     }
 }
 
-/// A manifest without its place in the chain and its findings.
-fn blank_manifest(
+/// A manifest that has no place in the chain yet.
+fn unplaced_manifest(
     context: &Context,
     keys: &PushKeys,
     about: prepare::About,
-    written: &Written,
+    components: Vec<Component>,
 ) -> Manifest {
     let names = |class| (class, keys.recipients(class).names().to_vec());
     Manifest {
-        format: crate::formats::manifest::FORMAT,
+        format: FORMAT,
         instance: context.store.instance().clone(),
         sequence: Sequence(0),
         previous: None,
@@ -205,9 +201,13 @@ fn blank_manifest(
         label: about.label,
         tool: about.tool,
         recipients: [Class::Data, Class::Secrets].map(names).into(),
-        verdict: Verdict::Sound,
-        findings: Vec::new(),
+        verdict: if about.findings.is_empty() {
+            Verdict::Sound
+        } else {
+            Verdict::Suspect
+        },
+        findings: about.findings,
         proofs: Vec::new(),
-        components: written.components.clone(),
+        components,
     }
 }

@@ -19,7 +19,6 @@ use std::io::{self, BufReader, Read};
 /// What is archived, and what was found.
 pub(super) struct Prepared {
     pub(super) sources: Vec<Source>,
-    pub(super) findings: Vec<Finding>,
     pub(super) about: About,
 }
 
@@ -28,6 +27,7 @@ pub(super) struct About {
     pub(super) captured_at: Timestamp,
     pub(super) label: String,
     pub(super) tool: String,
+    pub(super) findings: Vec<Finding>,
 }
 
 /// Chooses the sources: data before secrets, so that a class is written in one go.
@@ -61,12 +61,9 @@ pub(super) fn prepare(request: PushRequest, context: &Context) -> Result<Prepare
         captured_at: request.captured_at,
         label: request.pair.label().to_owned(),
         tool: request.tool,
-    };
-    Ok(Prepared {
-        sources,
         findings,
-        about,
-    })
+    };
+    Ok(Prepared { sources, about })
 }
 
 fn dump(half: &Half, findings: &mut Vec<Finding>, context: &Context) -> Result<Source, PushError> {

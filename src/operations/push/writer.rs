@@ -23,9 +23,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-/// What a push has stored.
-pub(super) struct Written {
-    pub(super) components: Vec<Component>,
+/// How much a push has stored.
+#[derive(Clone, Copy)]
+pub(super) struct Stored {
     /// Plain bytes that were not in the store before.
     pub(super) new_bytes: u64,
     /// Sealed bytes that were stored.
@@ -38,7 +38,7 @@ pub(super) async fn write(
     keys: &PushKeys,
     sources: &Arc<[Source]>,
     survey: Option<Survey>,
-) -> Result<Written, PushError> {
+) -> Result<(Vec<Component>, Stored), PushError> {
     let (uploads, uploading) = uploads(context.store.clone());
     let (jobs, queue) = sync_channel(CHUNKS_IN_FLIGHT);
     let ledger = Arc::new(Ledger::default());
@@ -67,16 +67,16 @@ pub(super) async fn write(
         Err(ProducerError::Push(error)) => return Err(error),
         Err(ProducerError::Closed) => return Err(PushError::Bug("the sealer ended too early")),
     };
-    let components: Option<_> = drafts
+    let components: Option<Vec<_>> = drafts
         .into_iter()
         .map(|draft| draft.resolve(&ledger))
         .collect();
     let components = components.ok_or(PushError::Bug("a blob was never sealed"))?;
-    Ok(Written {
-        components,
+    let stored = Stored {
         new_bytes,
         stored_bytes: ledger.sealed_bytes(),
-    })
+    };
+    Ok((components, stored))
 }
 
 enum ProducerError {
