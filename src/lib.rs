@@ -25,11 +25,15 @@ mod words;
 pub use formats::chunk::{ChunkKey, ChunkWriter};
 pub use formats::envfile::{EnvFile, EnvFileError};
 pub use formats::guide::output_name;
-pub use formats::manifest::{Component, Finding, Kind, Manifest, Proof, Verdict, Verified};
-pub use formats::pgdump::{DumpError, DumpFacts, DumpReport, Unreadable, inspect as inspect_dump};
+pub use formats::manifest::{Component, Kind, Manifest, Verified};
+pub use formats::pgdump::{
+    DumpError, DumpFacts, DumpReport, Row, RowVisitor, Table, Unreadable, Wanted,
+    inspect as inspect_dump,
+};
 pub use formats::recipients::{
     KeyError, Recipients, Unwrapper, generate_identity, read_identities,
 };
+pub use formats::restore_command::{DC, restore_commands, shell_word};
 pub use formats::seal::{BlobWriter, Checked, SealError, Sealed, Unchecked, open as open_blob};
 pub use formats::signature::{SignatureError, SigningKey, TrustedSigners};
 pub use operations::catalog::{
@@ -37,6 +41,7 @@ pub use operations::catalog::{
 };
 pub use operations::context::{Context, SharedIndex};
 pub use operations::fetch::{FetchError, FetchRequest, Fetched, FetchedFile, fetch};
+pub use operations::inspect::{InspectError, InspectRequest, Inspected, InspectedDump, inspect};
 pub use operations::pipeline::blocking;
 pub use operations::push::{PushError, PushKeys, PushRequest, Pushed, push, unarchived};
 pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};
@@ -56,3 +61,4 @@ pub use words::ids::{
 pub use words::limits::ENV_FILE_MAX;
 pub use words::monitor::{Monitor, Unwatched};
 pub use words::secret::Secret;
+pub use words::verdict::{Finding, Proof, ProofState, Severity, Verdict};

@@ -26,7 +26,7 @@ Exit codes:
     0  done
     1  failed
     2  wrong arguments or settings
-    3  archived, but suspect
+    3  archived (or inspected), but suspect
     5  verify found violations
     6  no such archive
   130  interrupted
@@ -124,6 +124,17 @@ pub enum Command {
         after_help = "Examples:\n  sealift push\n  sealift push backups/app-20260131-030000.dump\n  BACKUP_OFFSITE_CMD='sealift push'"
     )]
     Push(PushArgs),
+    /// Read dumps to the last byte, and prove the keys of the env file on them
+    ///
+    /// Looks at no store and changes nothing. Says of each dump whether it is whole, which
+    /// pg_restore reads it and how it gets back into its server; and of each key in the env file
+    /// whether it opens what is in the dumps: proven, unproven (there is nothing to try it on), or
+    /// refuted. Exits with 3 if anything is wrong. An uncompressed dump carries no checksum, so a
+    /// changed byte in its rows is found by nobody.
+    #[command(
+        after_help = "Example:\n  sealift inspect backups/app-20260131-030000.dump backups/zitadel-20260131-030000.dump --env-file .env.prod"
+    )]
+    Inspect(InspectArgs),
     /// List the archives, newest first
     List,
     /// Show one archive in full: its components, its recipients, what was found
@@ -157,6 +168,13 @@ pub struct PushArgs {
     /// Archive a dump whose other half is missing; the archive is suspect
     #[arg(long)]
     pub allow_half: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct InspectArgs {
+    /// Dumps, as pg_dump -Fc writes them; best both halves of a pair
+    #[arg(value_name = "DUMP", required = true)]
+    pub dumps: Vec<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

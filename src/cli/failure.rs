@@ -4,8 +4,8 @@
 
 use crate::cli::exit::Exit;
 use sealift::{
-    ArchiveId, BackupsError, Broken, DemoError, FetchError, FileError, IncludeError, KeyError,
-    NoSuchArchive, PushError, SealError, SignatureError, StoreError, VerifyError,
+    ArchiveId, BackupsError, Broken, DemoError, FetchError, FileError, IncludeError, InspectError,
+    KeyError, NoSuchArchive, PushError, SealError, SignatureError, StoreError, VerifyError,
 };
 use std::error::Error;
 use std::io;
@@ -277,6 +277,15 @@ impl From<PushError> for Failure {
             PushError::ChangedWhileRead(_) => Self::of(&error).hint("sealift push"),
             PushError::Lost { .. } | PushError::NoPlace => Self::of(&error).hint("sealift verify"),
             other => Self::of(&other),
+        }
+    }
+}
+
+impl From<InspectError> for Failure {
+    fn from(error: InspectError) -> Self {
+        match error {
+            InspectError::Backups(error) => error.into(),
+            InspectError::Cancelled(error) => Self::of(&error).exit(Exit::Interrupted),
         }
     }
 }

@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod exit;
 mod failure;
+mod fields;
 mod kit;
 mod output;
 mod progress;
@@ -59,6 +60,7 @@ fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         match args.command {
             Command::Init => commands::init::run(&session, output),
             Command::Push(args) => commands::push::run(&session, args, output).await,
+            Command::Inspect(args) => commands::inspect::run(&session, args, output).await,
             Command::List => commands::list::run(&session, output).await,
             Command::Show(args) => commands::show::run(&session, args, output).await,
             Command::Fetch(args) => commands::fetch::run(&session, args, output).await,

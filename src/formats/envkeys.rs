@@ -1,101 +1,212 @@
-//! The keys in an env file: what can be said of them without any dump.
+//! The keys in an env file: which they are, what they look like, and whether one has changed.
 //!
 //! Promise: a key that cannot be the one in use (absent, a placeholder, of the wrong length) is found
 //! before the archive is called sound, and no message holds any part of a value. That a key opens
-//! what is in a dump is more than this module can tell.
+//! what is in a dump is for a proof to tell.
 
+use crate::formats::chunk::SecretDigestKey;
 use crate::formats::envfile::EnvFile;
-use crate::formats::manifest::Finding;
-use crate::words::ids::ComponentName;
+use crate::words::ids::{ComponentName, Digest};
 use crate::words::secret::Secret;
+use crate::words::verdict::{Finding, Severity};
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+/// A key of lazyit, by its name in the env file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyName {
+    /// Zitadel's master key: all that Zitadel encrypts, and so whether anybody can sign in.
+    Zitadel,
+    /// The secrets of workflows.
+    Workflow,
+    /// The password of the mail server.
+    Smtp,
+    /// The password of the directory server.
+    Directory,
+}
+
+/// The 32 bytes of a key, wiped when they are dropped.
+pub struct MasterKey(Zeroizing<[u8; 32]>);
+
+/// The keys of an env file.
+#[derive(Default)]
+pub struct EnvKeys {
+    keys: BTreeMap<KeyName, MasterKey>,
+    absent: Vec<KeyName>,
+    findings: Vec<Finding>,
+}
 
 /// What lazyit's placeholders start with.
 const PLACEHOLDER: &[u8] = b"CHANGE_ME";
 
-/// A key of lazyit.
-struct Key {
-    name: &'static str,
-    /// Whether every instance has it.
-    required: bool,
-    has_length: fn(&[u8]) -> bool,
-    length: &'static str,
-}
+impl KeyName {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Zitadel, Self::Workflow, Self::Smtp, Self::Directory];
 
-const ZITADEL: Key = Key {
-    name: "ZITADEL_MASTERKEY",
-    required: true,
-    has_length: |key| key.len() == 32,
-    length: "exactly 32 bytes",
-};
+    /// The name of the variable.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Zitadel => "ZITADEL_MASTERKEY",
+            Self::Workflow => "WORKFLOW_SECRET_KEY",
+            Self::Smtp => "SMTP_SECRET_KEY",
+            Self::Directory => "DIRECTORY_SECRET_KEY",
+        }
+    }
 
-const APPLICATION: [Key; 3] = [
-    application("WORKFLOW_SECRET_KEY", true),
-    application("SMTP_SECRET_KEY", false),
-    application("DIRECTORY_SECRET_KEY", false),
-];
+    /// Whether what it encrypts can never be had again without it. Every instance has these keys;
+    /// the others cost a password that is typed again, and are often absent.
+    #[must_use]
+    pub fn is_vital(self) -> bool {
+        matches!(self, Self::Zitadel | Self::Workflow)
+    }
 
-const fn application(name: &'static str, required: bool) -> Key {
-    Key {
-        name,
-        required,
-        has_length: is_32_bytes,
-        length: "32 bytes in hex, base64 or as they are",
+    fn shape(self) -> &'static str {
+        match self {
+            Self::Zitadel => "exactly 32 bytes",
+            _ => "32 bytes in hex, base64 or as they are",
+        }
+    }
+
+    fn read(self, value: &[u8]) -> Option<MasterKey> {
+        match self {
+            Self::Zitadel => MasterKey::copy_of(value),
+            _ => hex_key(value)
+                .or_else(|| MasterKey::copy_of(&decode_base64(value)?))
+                .or_else(|| MasterKey::copy_of(value)),
+        }
     }
 }
 
-/// Everything that is wrong with the keys; `zitadel` says whether the instance has one.
-#[must_use]
-pub fn key_findings(env: &[u8], zitadel: bool) -> Vec<Finding> {
-    let finding = |code: &str, message: String| Finding {
-        code: code.into(),
-        component: ComponentName::env(),
-        message,
-    };
-    let file = match EnvFile::parse(env, &|_| None) {
-        Ok(file) => file,
-        Err(error) => {
-            return vec![finding(
-                "env-unreadable",
-                format!("the env file is not understood: {error}"),
-            )];
+impl MasterKey {
+    /// The key of these bytes, if they are 32; copied to where they are wiped, and nowhere else.
+    #[must_use]
+    pub fn copy_of(bytes: &[u8]) -> Option<Self> {
+        let mut key = Zeroizing::new([0; 32]);
+        (bytes.len() == key.len()).then(|| key.copy_from_slice(bytes))?;
+        Some(Self(key))
+    }
+
+    /// The bytes, for as long as they are needed.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl EnvKeys {
+    /// Reads the keys of an env file; `zitadel` says whether the instance has one.
+    #[must_use]
+    pub fn read(env: &[u8], zitadel: bool) -> Self {
+        let mut keys = Self::default();
+        let file = match EnvFile::parse(env, &|_| None) {
+            Ok(file) => file,
+            Err(error) => {
+                let message = format!("the env file is not understood: {error}");
+                keys.find("env-unreadable", message);
+                return keys;
+            }
+        };
+        let expected = |name: &KeyName| zitadel || *name != KeyName::Zitadel;
+        for name in KeyName::ALL.into_iter().filter(expected) {
+            let value = file.get(name.as_str()).map(Secret::expose);
+            keys.take(name, value.filter(|value| !value.is_empty()));
         }
-    };
-    let mut findings = Vec::new();
-    for key in APPLICATION.iter().chain(zitadel.then_some(&ZITADEL)) {
-        let Key { name, length, .. } = key;
-        match file
-            .get(name)
-            .map(Secret::expose)
-            .filter(|value| !value.is_empty())
-        {
-            None if key.required => {
-                findings.push(finding(
-                    "key-missing",
-                    format!("the env file has no {name}"),
-                ));
+        keys
+    }
+
+    fn take(&mut self, name: KeyName, value: Option<&[u8]>) {
+        let text = name.as_str();
+        match value {
+            None => {
+                self.absent.push(name);
+                if name.is_vital() {
+                    self.find("key-missing", format!("the env file has no {text}"));
+                }
             }
             Some(value) if value.starts_with(PLACEHOLDER) => {
-                findings.push(finding(
-                    "key-placeholder",
-                    format!("{name} is still a placeholder"),
-                ));
+                self.find("key-placeholder", format!("{text} is still a placeholder"));
             }
-            Some(value) if !(key.has_length)(value) => {
-                findings.push(finding("key-length", format!("{name} is not {length}")));
-            }
-            None | Some(_) => {}
+            Some(value) => match name.read(value) {
+                Some(key) => {
+                    self.keys.insert(name, key);
+                }
+                None => self.find("key-length", format!("{text} is not {}", name.shape())),
+            },
         }
     }
-    findings
+
+    fn find(&mut self, code: &str, message: String) {
+        self.findings.push(Finding {
+            code: code.into(),
+            severity: Severity::Fault,
+            component: ComponentName::env(),
+            message,
+        });
+    }
+
+    /// A key that has the shape of one.
+    #[must_use]
+    pub fn get(&self, name: KeyName) -> Option<&MasterKey> {
+        self.keys.get(&name)
+    }
+
+    /// Whether there is an env file that has not this key.
+    #[must_use]
+    pub fn lacks(&self, name: KeyName) -> bool {
+        self.absent.contains(&name)
+    }
+
+    /// Everything that is wrong with the keys.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// A fingerprint of each vital key, by its name. It tells whether the key is the one of another
+    /// archive, and nothing to anybody who has not the host's signing key.
+    #[must_use]
+    pub fn fingerprints(&self, key: &SecretDigestKey) -> BTreeMap<String, Digest> {
+        let vital = self.keys.iter().filter(|(name, _)| name.is_vital());
+        vital
+            .map(|(name, value)| {
+                let mut hasher = key.hasher();
+                hasher.update(b"key fingerprint\0");
+                hasher.update(name.as_str().as_bytes());
+                hasher.update(b"\0");
+                hasher.update(value.expose());
+                let digest = Digest::from_bytes(hasher.finalize().into());
+                (name.as_str().to_owned(), digest)
+            })
+            .collect()
+    }
 }
 
-/// 64 hex digits, base64 or base64url of 32 bytes with or without padding, or 32 bytes.
-fn is_32_bytes(value: &[u8]) -> bool {
-    let base64 = value.strip_suffix(b"=").unwrap_or(value);
-    let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || b"+/-_".contains(b);
-    value.len() == 32
-        || (value.len() == 64 && value.iter().all(u8::is_ascii_hexdigit))
-        || (base64.len() == 43 && base64.iter().all(is_base64))
+fn hex_key(value: &[u8]) -> Option<MasterKey> {
+    let mut key = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(value, &mut *key).ok()?;
+    Some(MasterKey(key))
+}
+
+/// Bytes from base64 in either alphabet, padded or not; the result is wiped when it is dropped.
+#[must_use]
+pub fn decode_base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let config = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    let alphabet = if text.iter().any(|byte| b"-_".contains(byte)) {
+        &alphabet::URL_SAFE
+    } else {
+        &alphabet::STANDARD
+    };
+    let mut bytes = Zeroizing::new(vec![0; base64::decoded_len_estimate(text.len())]);
+    let engine = GeneralPurpose::new(alphabet, config);
+    let length = engine.decode_slice(text, &mut bytes).ok()?;
+    bytes.truncate(length);
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -105,10 +216,9 @@ mod tests {
     const GOOD: &str = include_str!("../../fixtures/nights/.env.prod");
 
     fn codes(env: &str, zitadel: bool) -> Vec<String> {
-        key_findings(env.as_bytes(), zitadel)
-            .into_iter()
-            .map(|finding| finding.code)
-            .collect()
+        let keys = EnvKeys::read(env.as_bytes(), zitadel);
+        let findings = keys.findings().iter();
+        findings.map(|finding| finding.code.clone()).collect()
     }
 
     /// The good file with another value for one key.
@@ -164,15 +274,46 @@ mod tests {
 
     #[test]
     fn no_message_holds_a_value() {
-        let findings = key_findings(with("ZITADEL_MASTERKEY", "hunter2hunter2").as_bytes(), true);
-        assert!(
-            findings
-                .iter()
-                .all(|finding| !finding.message.contains("hunter2"))
-        );
+        let env = with("ZITADEL_MASTERKEY", "hunter2hunter2");
+        let keys = EnvKeys::read(env.as_bytes(), true);
+        assert_eq!(keys.findings().len(), 1);
+        assert!(!keys.findings()[0].message.contains("hunter2"));
         assert_eq!(
             codes("ZITADEL_MASTERKEY='hunter2", true),
             ["env-unreadable"]
+        );
+    }
+
+    #[test]
+    fn a_key_is_the_same_however_it_is_written() {
+        let bytes = [0xfb; 32];
+        for value in [
+            "fb".repeat(32),
+            "FB".repeat(32),
+            "+/v7".repeat(10) + "+/s=",
+            "-_v7".repeat(10) + "-_s",
+        ] {
+            let env = with("WORKFLOW_SECRET_KEY", &value);
+            let keys = EnvKeys::read(env.as_bytes(), true);
+            let key = keys.get(KeyName::Workflow).map(MasterKey::expose);
+            assert_eq!(key, Some(&bytes), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_depends_on_the_key_its_name_and_the_host() {
+        let prints = |env: &str, host: u8| {
+            EnvKeys::read(env.as_bytes(), true).fingerprints(&SecretDigestKey::derive(&[host; 32]))
+        };
+        let same = "0123456789abcdef0123456789abcdef";
+        let twins = with("ZITADEL_MASTERKEY", same) + &format!("WORKFLOW_SECRET_KEY={same}\n");
+        let one = prints(&twins, 1);
+        assert_eq!(one.len(), 2, "the keys that cost a password have none");
+        assert_ne!(one["ZITADEL_MASTERKEY"], one["WORKFLOW_SECRET_KEY"]);
+        assert_eq!(prints(&twins, 1), one);
+        assert_ne!(
+            prints(&twins, 2)["ZITADEL_MASTERKEY"],
+            one["ZITADEL_MASTERKEY"]
         );
     }
 }

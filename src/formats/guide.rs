@@ -5,9 +5,10 @@
 //! provider, application. What a manifest says is text and nothing else: it can neither plant a
 //! command nor look like a part of the page.
 
-use crate::formats::manifest::{Component, Kind, Manifest, Verdict, Verified};
-use crate::formats::pgdump::DumpFacts;
+use crate::formats::manifest::{Component, Kind, Manifest, Verified};
+use crate::formats::restore_command::{DC, restore_commands, service, shell_word};
 use crate::words::ids::{ArchiveId, ComponentName};
+use crate::words::verdict::Verdict;
 use std::fmt::Write as _;
 
 /// The guide for an archive of which these components were fetched into this folder.
@@ -25,7 +26,7 @@ fn guide(manifest: &Manifest, id: ArchiveId, fetched: &[&Component], folder: &st
     page.line("Run these in a shell of root (`sudo bash`), one step after the other, in the folder of lazyit's");
     page.line("compose file; stop at the first error. `$F` is this folder. If this lazyit is run with other options");
     page.line("or another env file, put them into `DC`.\n");
-    page.code(&[&format!("F='{}'", folder.replace('\'', "'\\''")), DC]);
+    page.code(&[&format!("F={}", shell_word(folder)), DC]);
     if let Some(env) = has(&ComponentName::env()) {
         page.env(env);
     }
@@ -44,10 +45,10 @@ fn guide(manifest: &Manifest, id: ArchiveId, fetched: &[&Component], folder: &st
         page.include(component);
     }
     if let Some(zitadel) = has(&ComponentName::zitadel()) {
-        page.database(zitadel, &ZITADEL);
+        page.database(zitadel, "The identity provider's database");
     }
     if let Some(app) = has(&ComponentName::app()) {
-        page.database(app, &APP);
+        page.database(app, "The application database");
     }
     page.step("Bring everything up");
     page.code(&["$DC up -d", "$DC run --rm migrate bun run reindex:all"]);
@@ -55,35 +56,6 @@ fn guide(manifest: &Manifest, id: ArchiveId, fetched: &[&Component], folder: &st
     page.traps();
     page.0
 }
-
-/// The shorthand that lazyit's own runbook uses.
-const DC: &str = "DC='docker compose --env-file .env.prod -p lazyit-prod'";
-
-/// One of the two databases, as lazyit's compose file calls its parts.
-struct Database {
-    title: &'static str,
-    service: &'static str,
-    user: &'static str,
-    name: &'static str,
-    volume: &'static str,
-}
-
-const APP: Database = Database {
-    title: "The application database",
-    service: "db",
-    user: "$POSTGRES_USER",
-    name: "$POSTGRES_DB",
-    volume: "lazyit-prod_db_data",
-};
-
-/// Inside its own container the identity provider's database has the same variables.
-const ZITADEL: Database = Database {
-    title: "The identity provider's database",
-    service: "zitadel_db",
-    user: "$POSTGRES_USER",
-    name: "$POSTGRES_DB",
-    volume: "lazyit-prod_zitadel_db_data",
-};
 
 struct Page(String);
 
@@ -189,57 +161,26 @@ impl Page {
         ]);
     }
 
-    fn database(&mut self, component: &Component, database: &Database) {
-        self.step(database.title);
-        self.code(&[&format!("$DC up -d --wait {}", database.service)]);
-        match &component.dump {
-            Some(facts) if needs_newer_pg_restore(facts) => {
-                self.by_script(component, database, facts)
-            }
-            _ => self.by_pg_restore(component, database),
+    fn database(&mut self, component: &Component, title: &str) {
+        let service = service(&component.name);
+        self.step(title);
+        self.code(&[&format!("$DC up -d --wait {service}")]);
+        let facts = component.dump.as_ref();
+        if let Some(facts) = facts.filter(|facts| facts.pg_restore_too_old().is_some()) {
+            self.line(&format!(
+                "The server has PostgreSQL {}, whose own pg_restore refuses archive version {}. So the\napplication's newer pg_restore writes the script, and the server's own psql runs it:\n",
+                span(&facts.server_version),
+                span(&facts.archive_version)
+            ));
         }
+        let script = format!("\"$F\"/{service}.sql");
+        let commands = restore_commands(&component.name, facts, &path(component), &script);
+        self.code(&commands.iter().map(String::as_str).collect::<Vec<_>>());
         self.line("Only if that fails, for a database that cannot be used at all: remove its one volume, and do this");
         self.line("step once more.\n");
         self.code(&[
-            &format!("$DC stop {0} && $DC rm -f {0}", database.service),
-            &format!("docker volume rm {}", database.volume),
-        ]);
-    }
-
-    fn by_pg_restore(&mut self, component: &Component, database: &Database) {
-        self.code(&[&format!(
-            "$DC exec -T {} sh -c 'pg_restore -U \"{}\" -d \"{}\" --clean --if-exists --no-owner --exit-on-error' < {}",
-            database.service,
-            database.user,
-            database.name,
-            path(component)
-        )]);
-    }
-
-    /// An old server cannot read a new archive version, and a new `pg_restore` sets a parameter that
-    /// the old server does not know. Its script without that line has no error at all. It is whole
-    /// before the server sees it: a pipe from `pg_restore` would hide that it failed half-way.
-    fn by_script(&mut self, component: &Component, database: &Database, facts: &DumpFacts) {
-        self.line(&format!(
-            "The server has PostgreSQL {}, whose own pg_restore refuses archive version {}. So the\napplication's newer pg_restore writes the script, and the server's own psql runs it:\n",
-            span(&facts.server_version),
-            span(&facts.archive_version)
-        ));
-        let service = database.service;
-        self.code(&[
-            "$DC up -d --wait db",
-            &format!(
-                "$DC exec -T db pg_restore --clean --if-exists --no-owner -f - < {} > \"$F\"/{service}.sql &&",
-                path(component)
-            ),
-            &format!(
-                "  sed '1,60{{/^SET transaction_timeout = 0;$/d;}}' \"$F\"/{service}.sql |"
-            ),
-            &format!(
-                "  $DC exec -T {service} sh -c 'psql -q -v ON_ERROR_STOP=1 -U \"{}\" -d \"{}\"' &&",
-                database.user, database.name
-            ),
-            &format!("  rm \"$F\"/{service}.sql"),
+            &format!("$DC stop {service} && $DC rm -f {service}"),
+            &format!("docker volume rm lazyit-prod_{service}_data"),
         ]);
     }
 
@@ -255,13 +196,6 @@ impl Page {
         self.line("- `unrecognized configuration parameter \"transaction_timeout\"`: harmless, and gone with the");
         self.line("  `sed` above.");
     }
-}
-
-/// Whether the server's own `pg_restore` refuses the dump.
-fn needs_newer_pg_restore(facts: &DumpFacts) -> bool {
-    facts
-        .server_major()
-        .is_some_and(|major| major < facts.oldest_pg_restore())
 }
 
 fn volume_of(component: &Component) -> Option<&'static str> {
@@ -282,8 +216,8 @@ fn span(text: &str) -> String {
 
 /// A fetched file as one word of a shell.
 fn path(component: &Component) -> String {
-    let name = harmless(&output_name(component)).replace('\'', "'\\''");
-    format!("\"$F\"/'{name}'")
+    let name = harmless(&output_name(component));
+    format!("\"$F\"/{}", shell_word(&name))
 }
 
 /// Text in which nothing moves a cursor, ends a line or turns the direction of writing.
@@ -314,24 +248,6 @@ pub fn output_name(component: &Component) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_dump_that_its_own_server_cannot_read_is_told() {
-        let facts = |archive: &str, server: &str| DumpFacts {
-            archive_version: archive.into(),
-            server_version: server.into(),
-            pg_dump_version: "18.4".into(),
-            compression: "gzip".into(),
-            database: "zitadel".into(),
-            tables: 1,
-        };
-        assert!(needs_newer_pg_restore(&facts(
-            "1.16",
-            "16.14 (Debian 16.14-1)"
-        )));
-        assert!(!needs_newer_pg_restore(&facts("1.16", "18.4")));
-        assert!(!needs_newer_pg_restore(&facts("1.15", "16.14")));
-    }
 
     /// A manifest whose every text is `text`.
     fn manifest(text: &str) -> Result<Manifest, serde_json::Error> {

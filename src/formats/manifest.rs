@@ -11,6 +11,7 @@ use crate::words::class::Class;
 use crate::words::clock::Timestamp;
 use crate::words::ids::{ArchiveId, BlobId, ComponentName, Digest, Instance, Sequence};
 use crate::words::limits::{BLOB_PLAIN_MAX, BLOB_SEALED_MAX};
+use crate::words::verdict::{Finding, Proof, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -41,10 +42,13 @@ pub struct Manifest {
     pub recipients: BTreeMap<Class, Vec<String>>,
     /// Whether it can be trusted to restore.
     pub verdict: Verdict,
-    /// Why it is suspect; empty when it is sound.
+    /// What was found; it is suspect if one of them is a fault.
     pub findings: Vec<Finding>,
     /// Which keys were seen to open the data.
     pub proofs: Vec<Proof>,
+    /// A keyed fingerprint of each key that can never be made again, by the key's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub key_fingerprints: BTreeMap<String, Digest>,
     /// What is in it.
     pub components: Vec<Component>,
 }
@@ -121,47 +125,6 @@ pub struct BlobEntry {
     pub sealed_bytes: u64,
     /// Its size when opened.
     pub plain_bytes: u64,
-}
-
-/// Whether an archive can be trusted to restore.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Nothing was found against it.
-    Sound,
-    /// Something was; see the findings.
-    Suspect,
-}
-
-impl Verdict {
-    /// The word, as in a manifest.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sound => "sound",
-            Self::Suspect => "suspect",
-        }
-    }
-}
-
-/// Something that was found against an archive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// A word for programs; docs/FORMAT.md lists them.
-    pub code: String,
-    /// The component it is about.
-    pub component: ComponentName,
-    /// A sentence for people.
-    pub message: String,
-}
-
-/// Whether a key of the env file was seen to open data in a dump.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proof {
-    /// The key's name in the env file.
-    pub key: String,
-    /// What was seen: `proven`, `unproven` or `refuted`.
-    pub state: String,
 }
 
 /// Why a manifest is not believed.
@@ -348,7 +311,7 @@ impl Manifest {
         let proofs = self
             .proofs
             .iter()
-            .flat_map(|p| [p.key.as_str(), p.state.as_str()]);
+            .flat_map(|p| [p.key.as_str(), p.evidence.as_str()]);
         let dumps = self
             .components
             .iter()
@@ -375,6 +338,7 @@ impl Manifest {
         });
         let recipients = self.recipients.values().flatten().map(String::as_str);
         let own = [self.label.as_str(), self.tool.as_str()].into_iter();
+        let own = own.chain(self.key_fingerprints.keys().map(String::as_str));
         own.chain(findings)
             .chain(proofs)
             .chain(facts.map(String::as_str))
@@ -404,6 +368,9 @@ impl Manifest {
         let sum = |sum: u64, component: &Component| sum.checked_add(component.bytes);
         if self.components.iter().try_fold(0, sum).is_none() {
             return Err("the sizes of the components are out of range");
+        }
+        if self.verdict != Verdict::of(&self.findings) {
+            return Err("the verdict is not what the findings say");
         }
         if self.texts().any(|text| text.chars().any(char::is_control)) {
             return Err("a text has control characters");
@@ -445,6 +412,7 @@ pub fn is_plain_file_name(name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::formats::signature::SigningKey;
+    use crate::words::verdict::Severity;
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -467,6 +435,7 @@ mod tests {
             verdict: Verdict::Sound,
             findings: Vec::new(),
             proofs: Vec::new(),
+            key_fingerprints: BTreeMap::new(),
             components: vec![Component {
                 name: ComponentName::app(),
                 kind: Kind::Dump,
@@ -538,7 +507,16 @@ mod tests {
 
     #[test]
     fn a_signed_manifest_that_breaks_a_rule_is_refused() -> Outcome {
-        let breaks: [fn(&mut Manifest); 9] = [
+        let breaks: [fn(&mut Manifest); 11] = [
+            |m| m.verdict = Verdict::Suspect,
+            |m| {
+                m.findings.push(Finding {
+                    code: "app-missing".into(),
+                    severity: Severity::Fault,
+                    component: ComponentName::app(),
+                    message: "there is no app dump".into(),
+                });
+            },
             |m| m.components[0].file = "../evil".into(),
             |m| m.components[0].file = "..".into(),
             |m| m.components[0].file = "app\u{1b}[2J.dump".into(),

@@ -98,6 +98,12 @@ impl SigningKey {
         Ok(format!("{NAMESPACE} namespaces=\"{NAMESPACE}\" {public}\n"))
     }
 
+    /// What the key is called where it has signed: the public half's SHA-256 fingerprint.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        self.0.fingerprint(HashAlg::Sha256).to_string()
+    }
+
     /// Signs bytes; the result is the text of a `.sig` file.
     ///
     /// # Errors

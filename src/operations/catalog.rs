@@ -3,12 +3,14 @@
 //! Promise: it is read from the store. The index only spares reading a manifest again whose object
 //! has not changed, and even then its signature is checked anew.
 
-use crate::formats::manifest::{Finding, ManifestError, Unverified, Verdict, Verified};
+use crate::formats::manifest::{ManifestError, Unverified, Verified};
 use crate::operations::context::Context;
 use crate::ports::index::CachedArchive;
 use crate::ports::store::{ManifestEntry, StoreError, StoreUrl};
 use crate::words::clock::Timestamp;
 use crate::words::ids::{ArchiveId, ComponentName, Digest, Sequence};
+use crate::words::verdict::{Finding, Proof, Verdict};
+use std::collections::BTreeMap;
 
 /// What the catalog keeps of an archive: enough to list and to choose.
 #[derive(Clone, Debug)]
@@ -25,8 +27,14 @@ pub struct Summary {
     pub label: String,
     /// Whether it can be trusted.
     pub verdict: Verdict,
-    /// Why not.
+    /// What was found.
     pub findings: Vec<Finding>,
+    /// Which keys were seen to open the data.
+    pub proofs: Vec<Proof>,
+    /// A keyed fingerprint of each key that can never be made again.
+    pub key_fingerprints: BTreeMap<String, Digest>,
+    /// The fingerprint of whoever signed it.
+    pub signer: String,
     /// The size of its components.
     pub plain_bytes: u64,
     /// The size of the blobs that it needs.
@@ -359,6 +367,9 @@ fn summarise(archive: &Verified) -> Summary {
         label: archive.label.clone(),
         verdict: archive.verdict,
         findings: archive.findings.clone(),
+        proofs: archive.proofs.clone(),
+        key_fingerprints: archive.key_fingerprints.clone(),
+        signer: archive.signer().to_owned(),
         plain_bytes: archive.plain_bytes(),
         stored_bytes: archive.stored_bytes(),
         components: components.collect(),
@@ -379,6 +390,9 @@ mod tests {
             label: "nightly".into(),
             verdict,
             findings: Vec::new(),
+            proofs: Vec::new(),
+            key_fingerprints: BTreeMap::new(),
+            signer: String::new(),
             plain_bytes: 0,
             stored_bytes: 0,
             components: Vec::new(),

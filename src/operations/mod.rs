@@ -7,6 +7,7 @@
 pub mod catalog;
 pub mod context;
 pub mod fetch;
+pub mod inspect;
 pub mod pipeline;
 pub mod push;
 pub mod verify;

@@ -13,7 +13,8 @@ fn every_major_compression_and_way_is_read_and_its_rows_are_those_the_server_cou
     assert!(counts.len() >= 24, "{} dumps", counts.len());
     for (file, counted) in counts {
         let bytes = fs::read(fixtures().join("majors").join(file))?;
-        let report = inspect_dump(&bytes[..]).map_err(|error| format!("{file}: {error}"))?;
+        let report =
+            inspect_dump(&bytes[..], &mut ()).map_err(|error| format!("{file}: {error}"))?;
         let tables = counted["tables"].as_object().ok_or("no tables")?;
         let expected: BTreeMap<String, u64> = tables
             .iter()
@@ -30,7 +31,7 @@ fn every_major_compression_and_way_is_read_and_its_rows_are_those_the_server_cou
 
 /// Where a dump was damaged, as the reader says it; none if it was taken for whole.
 fn damage(bytes: &[u8]) -> Option<String> {
-    match inspect_dump(bytes) {
+    match inspect_dump(bytes, &mut ()) {
         Ok(_) => None,
         Err(found) if matches!(found.error, DumpError::Damaged { .. }) => Some(found.to_string()),
         Err(found) => Some(format!("not as damage: {found}")),

@@ -2,9 +2,13 @@
 
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::fields::{key_states, verdict};
 use crate::cli::output::{Output, human};
 use crate::cli::session::Session;
-use sealift::{ArchiveId, Catalog, ComponentName, Context, Sequence, Summary, Timestamp, Verdict};
+use sealift::{
+    ArchiveId, Catalog, ComponentName, Context, Finding, Proof, Sequence, Summary, Timestamp,
+    Verdict,
+};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -21,6 +25,8 @@ struct Line {
     created_at: Timestamp,
     label: String,
     verdict: Verdict,
+    findings: Vec<Finding>,
+    proofs: Vec<Proof>,
     held: bool,
     plain_bytes: u64,
     stored_bytes: u64,
@@ -63,6 +69,8 @@ fn line(context: &Context, archive: &Summary) -> Line {
         created_at: archive.created_at,
         label: archive.label.clone(),
         verdict: archive.verdict,
+        findings: archive.findings.clone(),
+        proofs: archive.proofs.clone(),
         // Nothing can be held yet.
         held: false,
         plain_bytes: archive.plain_bytes,
@@ -89,22 +97,32 @@ fn text(document: &Document) -> String {
         .unwrap_or(0)
         .max(5);
     let mut text = format!(
-        "{:>8}  {:20}  {:width$}  {:7}  {:>10}  {:>10}  ID\n",
-        "SEQUENCE", "CAPTURED", "LABEL", "VERDICT", "SIZE", "STORED"
+        "{:>8}  {:20}  {:width$}  {:>10}  {:>10}  {:12}  VERDICT\n",
+        "SEQUENCE", "CAPTURED", "LABEL", "SIZE", "STORED", "ID"
     );
     for line in &document.archives {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{:>8}  {:20}  {:width$}  {:7}  {:>10}  {:>10}  {}",
+            "{:>8}  {:20}  {:width$}  {:>10}  {:>10}  {:12}  {}",
             line.sequence.0,
             line.captured_at.to_string(),
             line.label,
-            line.verdict.as_str(),
             human(line.plain_bytes),
             human(line.stored_bytes),
-            line.id.short()
+            line.id.short(),
+            judged(line)
         );
     }
     text
+}
+
+/// The verdict, what speaks against it, and what the keys came to.
+fn judged(line: &Line) -> String {
+    let verdict = verdict(line.verdict, &line.findings);
+    if line.proofs.is_empty() {
+        verdict
+    } else {
+        format!("{verdict}; keys: {}", key_states(&line.proofs))
+    }
 }

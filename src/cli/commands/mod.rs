@@ -4,6 +4,7 @@ pub mod completions;
 pub mod demo;
 pub mod fetch;
 pub mod init;
+pub mod inspect;
 pub mod list;
 pub mod man;
 pub mod push;

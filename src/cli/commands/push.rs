@@ -3,6 +3,7 @@
 use crate::cli::args::PushArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::fields::{key_states, verdict};
 use crate::cli::output::{Output, human};
 use crate::cli::session::Session;
 use crate::cli::settings::Settings;
@@ -209,14 +210,9 @@ impl From<Pushed> for Line {
 
 /// One line, which reads well in a log and ends in the id.
 fn text(line: &Line) -> String {
-    let mut verdict = line.verdict.as_str().to_owned();
-    if !line.findings.is_empty() {
-        let codes: Vec<&str> = line
-            .findings
-            .iter()
-            .map(|finding| finding.code.as_str())
-            .collect();
-        verdict = format!("{verdict} ({})", codes.join(", "));
+    let mut verdict = verdict(line.verdict, &line.findings);
+    if !line.proofs.is_empty() {
+        verdict = format!("{verdict}, keys: {}", key_states(&line.proofs));
     }
     let Line {
         sequence,

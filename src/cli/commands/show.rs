@@ -3,17 +3,26 @@
 use crate::cli::args::ShowArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, human};
+use crate::cli::fields::{Fields, commands, finding_fields, restore_fields};
+use crate::cli::output::{Output, count, human};
 use crate::cli::session::Session;
-use sealift::{ArchiveId, Catalog, Component, Manifest, Selector, Trust, Verified};
+use sealift::{ArchiveId, Catalog, Component, ComponentName, Manifest, Selector, Trust, Verified};
 use serde::Serialize;
-use std::fmt::Write;
 
 #[derive(Serialize)]
 struct Document<'a> {
     id: ArchiveId,
     signer: &'a str,
     manifest: &'a Manifest,
+    restore: Vec<WayBack<'a>>,
+}
+
+/// How one dump gets back into its server.
+#[derive(Serialize)]
+struct WayBack<'a> {
+    component: &'a ComponentName,
+    oldest_pg_restore: u32,
+    commands: Vec<String>,
 }
 
 /// Shows an archive, read and verified anew.
@@ -32,88 +41,62 @@ pub async fn run(session: &Session, args: ShowArgs, output: &Output) -> Result<E
         id: archive.id(),
         signer: archive.signer(),
         manifest: &archive,
+        restore: archive.components.iter().filter_map(restore).collect(),
     };
     output.result(&document, || text(&archive))?;
     Ok(Exit::Done)
 }
 
-fn text(archive: &Verified) -> String {
-    let mut text = String::new();
-    let mut field = |name: &str, value: String| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{name:12}{value}");
-    };
-    field("archive", archive.id().to_string());
-    field("instance", archive.instance.to_string());
-    field("sequence", archive.sequence.to_string());
-    field("captured", archive.captured_at.to_string());
-    field("created", archive.created_at.to_string());
-    field("label", archive.label.clone());
-    field("tool", archive.tool.clone());
-    field("signer", archive.signer().to_owned());
-    field("verdict", archive.verdict.as_str().to_owned());
-    for finding in &archive.findings {
-        field(
-            "finding",
-            format!(
-                "{} ({}): {}",
-                finding.code, finding.component, finding.message
-            ),
-        );
-    }
-    for (class, recipients) in &archive.recipients {
-        for recipient in recipients {
-            field("recipient", format!("{class}: {recipient}"));
-        }
-    }
-    field("size", size(archive.plain_bytes()));
-    field(
-        "stored",
-        format!(
-            "{} in {} blobs",
-            size(archive.stored_bytes()),
-            archive.blobs().len()
-        ),
-    );
-    for component in &archive.components {
-        text.push('\n');
-        text.push_str(&component_text(component));
-    }
-    text
+fn restore(component: &Component) -> Option<WayBack<'_>> {
+    let facts = component.dump.as_ref()?;
+    Some(WayBack {
+        component: &component.name,
+        oldest_pg_restore: facts.oldest_pg_restore(),
+        commands: commands(facts, &component.name, &component.file),
+    })
 }
 
-fn component_text(component: &Component) -> String {
-    let mut text = String::new();
-    let mut field = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:12}{value}");
-    };
-    field(
-        "component",
-        format!("{} ({})", component.name, component.class),
-    );
-    field("  file", component.file.clone());
-    field("  size", size(component.bytes));
+fn text(archive: &Verified) -> String {
+    let mut fields = Fields::default();
+    fields.add("archive", &archive.id().to_string());
+    fields.add("instance", archive.instance.as_str());
+    fields.add("sequence", &archive.sequence.to_string());
+    fields.add("captured", &archive.captured_at.to_string());
+    fields.add("created", &archive.created_at.to_string());
+    fields.add("label", &archive.label);
+    fields.add("tool", &archive.tool);
+    fields.add("signer", archive.signer());
+    fields.add("verdict", archive.verdict.as_str());
+    finding_fields(&mut fields, &archive.findings, &archive.proofs);
+    for (class, recipients) in &archive.recipients {
+        for recipient in recipients {
+            fields.add("recipient", &format!("{class}: {recipient}"));
+        }
+    }
+    fields.add("size", &size(archive.plain_bytes()));
+    let blobs = count(archive.blobs().len() as u64, "blob");
+    let stored = size(archive.stored_bytes());
+    fields.add("stored", &format!("{stored} in {blobs}"));
+    for component in &archive.components {
+        fields.gap();
+        component_fields(&mut fields, component);
+    }
+    fields.into_text()
+}
+
+fn component_fields(fields: &mut Fields, component: &Component) {
+    let name = format!("{} ({})", component.name, component.class);
+    fields.add("component", &name);
+    fields.add("  file", &component.file);
+    fields.add("  size", &size(component.bytes));
     if let Some(digest) = component.sha256 {
-        field("  sha256", digest.to_string());
+        fields.add("  sha256", &digest.to_string());
     }
     if let Some(facts) = &component.dump {
-        field(
-            "  database",
-            format!("{:?}, {} tables with data", facts.database, facts.tables),
-        );
-        field("  server", format!("PostgreSQL {}", facts.server_version));
-        field(
-            "  dump",
-            format!(
-                "pg_dump {}, archive version {}, {}; read by pg_restore {} and newer",
-                facts.pg_dump_version,
-                facts.archive_version,
-                facts.compression,
-                facts.oldest_pg_restore()
-            ),
-        );
+        let tables = count(facts.tables, "table");
+        fields.add("  data in", &tables);
+        restore_fields(fields, facts, &component.name, &component.file);
     }
-    text
 }
 
 fn size(bytes: u64) -> String {

@@ -4,8 +4,9 @@
 //! it, up to one of length 0. Large objects have their number before each. `pg_dump` of 16 and later
 //! appends the table of contents once more if its output was redirected to a file.
 
-use super::toc::{Content, DataEntry, TocReader, printable};
-use super::{DumpError, DumpFacts};
+use super::DumpError;
+use super::copy::{RowSplitter, RowVisitor, Wanted};
+use super::toc::{Content, DataEntry, Toc, TocReader, printable};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -21,26 +22,35 @@ const COPY_END: &[u8] = b"\\.\n\n\n";
 const ZSTD_WINDOW: u32 = 24;
 
 /// Everything behind the table of contents.
-pub(super) struct Blocks<R> {
+pub(super) struct Blocks<'v, R> {
     reader: TocReader<R>,
     compression: String,
     entries: Vec<DataEntry>,
+    /// Of which entries rows are shown, and to whom.
+    wanted: HashMap<i64, Wanted>,
+    visitor: &'v mut dyn RowVisitor,
     /// Entries whose data has not come yet.
     due: HashMap<i64, DataEntry>,
     rows: BTreeMap<String, u64>,
 }
 
-impl<R: Read> Blocks<R> {
-    pub(super) fn new(reader: TocReader<R>, facts: &DumpFacts, entries: Vec<DataEntry>) -> Self {
+impl<'v, R: Read> Blocks<'v, R> {
+    pub(super) fn new(reader: TocReader<R>, toc: Toc, visitor: &'v mut dyn RowVisitor) -> Self {
+        let Toc {
+            facts,
+            entries,
+            wanted,
+        } = toc;
         let due = entries
             .iter()
             .map(|entry| (entry.id, entry.clone()))
             .collect();
-        let compression = facts.compression.clone();
         Self {
             reader,
-            compression,
+            compression: facts.compression,
             entries,
+            wanted,
+            visitor,
             due,
             rows: BTreeMap::new(),
         }
@@ -80,7 +90,8 @@ impl<R: Read> Blocks<R> {
     fn table(&mut self) -> Result<(), DumpError> {
         let entry = self.due_entry()?;
         self.reader.place = format!("the data of {}", printable(&entry.name));
-        let content = self.content()?;
+        let wanted = self.wanted.get(&entry.id).copied();
+        let content = self.content(wanted)?;
         if entry.content != Content::CopyRows {
             return Ok(());
         }
@@ -88,7 +99,7 @@ impl<R: Read> Blocks<R> {
             return Err(self.reader.damaged("its rows do not come to their end"));
         }
         // The end itself has three lines.
-        self.rows.insert(entry.name, content.lines - 3);
+        self.rows.insert(entry.name.to_string(), content.lines - 3);
         Ok(())
     }
 
@@ -100,7 +111,7 @@ impl<R: Read> Blocks<R> {
                 0 => return Ok(()),
                 number => self.reader.place = format!("the large object {number}"),
             }
-            self.content()?;
+            self.content(None)?;
         }
     }
 
@@ -116,7 +127,7 @@ impl<R: Read> Blocks<R> {
     fn second_toc(&mut self) -> Result<(), DumpError> {
         "the second table of contents".clone_into(&mut self.reader.place);
         let count = self.reader.int_after_sign(SECOND_TOC)?;
-        if self.reader.entries(count)? != self.entries {
+        if self.reader.entries(count, &mut |_, _| {})? != self.entries {
             return Err(self.reader.damaged("it does not list what the first does"));
         }
         match self.reader.next_byte()? {
@@ -126,7 +137,7 @@ impl<R: Read> Blocks<R> {
     }
 
     /// One run of pieces, decompressed to its end.
-    fn content(&mut self) -> Result<Summary, DumpError> {
+    fn content(&mut self, wanted: Option<Wanted>) -> Result<Summary, DumpError> {
         let compression = self.compression.clone();
         let mut pieces = Pieces {
             reader: &mut self.reader,
@@ -134,7 +145,8 @@ impl<R: Read> Blocks<R> {
             ended: false,
             failure: None,
         };
-        let summed = sum_up(&compression, &mut pieces);
+        let mut rows = wanted.map(|wanted| RowSplitter::new(wanted, self.visitor));
+        let summed = sum_up(&compression, &mut pieces, rows.as_mut());
         let failure = pieces.failure.take();
         match (failure, summed) {
             (Some(failure), _) => Err(failure),
@@ -163,7 +175,11 @@ impl Summary {
     }
 }
 
-fn sum_up<R: Read>(compression: &str, pieces: &mut Pieces<'_, R>) -> io::Result<Summary> {
+fn sum_up<R: Read>(
+    compression: &str,
+    pieces: &mut Pieces<'_, R>,
+    rows: Option<&mut RowSplitter<'_>>,
+) -> io::Result<Summary> {
     let mut pieces = BufReader::with_capacity(64 * 1024, pieces);
     if pieces.fill_buf()?.is_empty() {
         return Ok(Summary::default()); // an empty large object has no pieces at all
@@ -171,18 +187,18 @@ fn sum_up<R: Read>(compression: &str, pieces: &mut Pieces<'_, R>) -> io::Result<
     let (summary, mut rest) = match compression {
         "gzip" => {
             let mut decoder = flate2::bufread::ZlibDecoder::new(pieces);
-            (read_all(&mut decoder)?, decoder.into_inner())
+            (read_all(&mut decoder, rows)?, decoder.into_inner())
         }
         "lz4" => {
             let mut decoder = lz4_flex::frame::FrameDecoder::new(pieces);
-            (read_all(&mut decoder)?, decoder.into_inner())
+            (read_all(&mut decoder, rows)?, decoder.into_inner())
         }
         "zstd" => {
             let mut decoder = zstd::Decoder::with_buffer(pieces)?.single_frame();
             decoder.window_log_max(ZSTD_WINDOW)?;
-            (read_all(&mut decoder)?, decoder.finish())
+            (read_all(&mut decoder, rows)?, decoder.finish())
         }
-        _ => (read_all(&mut pieces)?, pieces),
+        _ => (read_all(&mut pieces, rows)?, pieces),
     };
     if rest.fill_buf()?.is_empty() {
         Ok(summary)
@@ -191,13 +207,17 @@ fn sum_up<R: Read>(compression: &str, pieces: &mut Pieces<'_, R>) -> io::Result<
     }
 }
 
-fn read_all(input: &mut impl Read) -> io::Result<Summary> {
+fn read_all(input: &mut impl Read, mut rows: Option<&mut RowSplitter<'_>>) -> io::Result<Summary> {
     let mut summary = Summary::default();
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        match input.read(&mut buffer)? {
-            0 => return Ok(summary),
-            read => summary.add(&buffer[..read]),
+        let read = input.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(summary);
+        }
+        summary.add(&buffer[..read]);
+        if let Some(rows) = &mut rows {
+            rows.add(&buffer[..read]);
         }
     }
 }

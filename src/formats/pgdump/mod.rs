@@ -10,7 +10,10 @@
 //! `pg_backup_custom.c` of the server's source, archive versions 1.12 to 1.16.
 
 mod blocks;
+mod copy;
 mod toc;
+
+pub use copy::{Row, RowVisitor, Table, Wanted};
 
 use blocks::Blocks;
 use serde::{Deserialize, Serialize};
@@ -44,6 +47,13 @@ impl DumpFacts {
             .next()?
             .parse()
             .ok()
+    }
+
+    /// The major of the server, if its own `pg_restore` refuses the dump.
+    #[must_use]
+    pub fn pg_restore_too_old(&self) -> Option<u32> {
+        self.server_major()
+            .filter(|major| *major < self.oldest_pg_restore())
     }
 
     /// The oldest major of `pg_restore` that reads this archive version.
@@ -111,15 +121,19 @@ pub struct Unreadable {
     pub facts: Option<DumpFacts>,
 }
 
-/// Reads a dump to its last byte.
+/// Reads a dump to its last byte, and shows a visitor the rows that it wants.
 ///
 /// # Errors
-/// [`Unreadable`] at the first thing that is wrong.
-pub fn inspect(input: impl Read) -> Result<DumpReport, Box<Unreadable>> {
+/// [`Unreadable`] at the first thing that is wrong; rows before it may have been shown.
+pub fn inspect(
+    input: impl Read,
+    visitor: &mut dyn RowVisitor,
+) -> Result<DumpReport, Box<Unreadable>> {
     let mut reader = TocReader::new(input);
-    let read = reader.facts();
-    let (facts, entries) = read.map_err(|error| Unreadable { error, facts: None })?;
-    match Blocks::new(reader, &facts, entries).read_all() {
+    let read = reader.toc(visitor);
+    let toc = read.map_err(|error| Unreadable { error, facts: None })?;
+    let facts = toc.facts.clone();
+    match Blocks::new(reader, toc, visitor).read_all() {
         Ok(rows) => Ok(DumpReport { facts, rows }),
         Err(error) => Err(Unreadable {
             error,
@@ -134,7 +148,7 @@ mod tests {
     use super::*;
 
     fn facts(bytes: &[u8]) -> Result<DumpFacts, DumpError> {
-        TocReader::new(bytes).facts().map(|(facts, _)| facts)
+        TocReader::new(bytes).toc(&mut ()).map(|toc| toc.facts)
     }
 
     fn text(out: &mut Vec<u8>, text: Option<&str>) {
@@ -218,6 +232,21 @@ mod tests {
         let mut newer = dump(16);
         newer[6] = 17;
         assert!(matches!(facts(&newer), Err(DumpError::Version(v)) if v == "1.17"));
+    }
+
+    #[test]
+    fn a_dump_that_its_own_server_cannot_read_is_told() -> Result<(), DumpError> {
+        let old_server = |minor: u8, server: &str| -> Result<Option<u32>, DumpError> {
+            let mut facts = facts(&dump(minor))?;
+            facts.server_version = server.into();
+            Ok(facts.pg_restore_too_old())
+        };
+        assert_eq!(old_server(16, "16.14 (Debian 16.14-1)")?, Some(16));
+        assert_eq!(old_server(15, "15.18")?, Some(15));
+        assert_eq!(old_server(16, "17beta1")?, None);
+        assert_eq!(old_server(16, "18.4")?, None);
+        assert_eq!(old_server(15, "16.14")?, None);
+        Ok(())
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! The head and the table of contents, and the numbers and strings that the whole format is made of.
 
+use super::copy::{RowVisitor, Table, Wanted, columns};
 use super::{DumpError, DumpFacts};
 use crate::words::limits::{DUMP_STRING_MAX, DUMP_TABLES_MAX};
+use std::collections::HashMap;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 /// Reads the format's numbers and strings, and knows where in the file it is.
 pub(super) struct TocReader<R> {
@@ -20,8 +23,16 @@ pub(super) struct TocReader<R> {
 pub(super) struct DataEntry {
     pub(super) id: i64,
     /// Schema and name.
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) content: Content,
+}
+
+/// What the table of contents says.
+pub(super) struct Toc {
+    pub(super) facts: DumpFacts,
+    pub(super) entries: Vec<DataEntry>,
+    /// Of which entries rows are wanted.
+    pub(super) wanted: HashMap<i64, Wanted>,
 }
 
 /// What an entry's data is.
@@ -37,6 +48,8 @@ pub(super) enum Content {
 
 /// Strings that are kept are cut at this length; names of a database have 63 bytes.
 const KEPT: usize = 200;
+/// As [`KEPT`], of the statement that lists a table's columns; 1,600 columns is the server's bound.
+const KEPT_COPY: usize = 64 * 1024;
 
 impl<R: Read> TocReader<R> {
     pub(super) fn new(input: R) -> Self {
@@ -51,8 +64,8 @@ impl<R: Read> TocReader<R> {
         }
     }
 
-    /// The facts, and the entries whose data must follow.
-    pub(super) fn facts(&mut self) -> Result<(DumpFacts, Vec<DataEntry>), DumpError> {
+    /// Reads up to the data; `visitor` is asked which rows it wants.
+    pub(super) fn toc(&mut self, visitor: &mut dyn RowVisitor) -> Result<Toc, DumpError> {
         let compression = self.head()?;
         for _ in 0..7 {
             self.int()?; // the time of the dump, in an unknown time zone
@@ -62,7 +75,10 @@ impl<R: Read> TocReader<R> {
         let pg_dump_version = self.text()?;
         "the table of contents".clone_into(&mut self.place);
         let count = self.int()?;
-        let entries = self.entries(count)?;
+        let mut wanted = HashMap::new();
+        let entries = self.entries(count, &mut |id, table| {
+            wanted.extend(visitor.wants(table).map(|choice| (id, choice)));
+        })?;
         let is_table = |entry: &&DataEntry| entry.content != Content::LargeObjects;
         let facts = DumpFacts {
             archive_version: format!("1.{}", self.minor),
@@ -72,14 +88,22 @@ impl<R: Read> TocReader<R> {
             database,
             tables: entries.iter().filter(is_table).count() as u64,
         };
-        Ok((facts, entries))
+        Ok(Toc {
+            facts,
+            entries,
+            wanted,
+        })
     }
 
-    /// So many entries; those with data are returned.
-    pub(super) fn entries(&mut self, count: i64) -> Result<Vec<DataEntry>, DumpError> {
+    /// So many entries; those with data are returned, those with rows shown.
+    pub(super) fn entries(
+        &mut self,
+        count: i64,
+        see: &mut dyn FnMut(i64, &Table<'_>),
+    ) -> Result<Vec<DataEntry>, DumpError> {
         let mut entries = Vec::new();
         for _ in 0..count {
-            entries.extend(self.entry()?);
+            entries.extend(self.entry(see)?);
             if entries.len() > DUMP_TABLES_MAX {
                 return Err(self.damaged("it has more tables than any dump that sealift reads"));
             }
@@ -140,7 +164,10 @@ impl<R: Read> TocReader<R> {
     }
 
     /// One entry, if its data must follow.
-    fn entry(&mut self) -> Result<Option<DataEntry>, DumpError> {
+    fn entry(
+        &mut self,
+        see: &mut dyn FnMut(i64, &Table<'_>),
+    ) -> Result<Option<DataEntry>, DumpError> {
         let id = self.int()?;
         if id <= 0 {
             return Err(self.damaged("an entry has no id"));
@@ -148,13 +175,13 @@ impl<R: Read> TocReader<R> {
         let had_dumper = self.int()? != 0;
         self.skip_text()?; // table oid
         self.skip_text()?; // oid
-        let tag = self.kept_text()?.unwrap_or_default();
-        let kind = self.kept_text()?.unwrap_or_default();
+        let tag = self.kept_text(KEPT)?.unwrap_or_default();
+        let kind = self.kept_text(KEPT)?.unwrap_or_default();
         self.int()?; // section
         self.skip_text()?; // definition
         self.skip_text()?; // how to drop it
-        let has_copy = self.skip_text()?;
-        let schema = self.kept_text()?.unwrap_or_default();
+        let copy = self.kept_text(KEPT_COPY)?;
+        let schema = self.kept_text(KEPT)?.unwrap_or_default();
         self.skip_text()?; // tablespace
         if self.minor >= 14 {
             self.skip_text()?; // table access method
@@ -171,15 +198,26 @@ impl<R: Read> TocReader<R> {
         }
         let content = match kind.as_str() {
             "BLOBS" | "BLOB DATA" => Content::LargeObjects,
-            _ if has_copy => Content::CopyRows,
+            _ if copy.is_some() => Content::CopyRows,
             _ => Content::Statements,
         };
+        if !(had_dumper && has_data) {
+            return Ok(None);
+        }
+        if let Some(copy) = copy.filter(|_| content == Content::CopyRows) {
+            let table = Table {
+                schema: &schema,
+                name: &tag,
+                columns: &columns(&copy),
+            };
+            see(id, &table);
+        }
         let name = if schema.is_empty() {
-            tag
+            tag.into()
         } else {
-            format!("{schema}.{tag}")
+            format!("{schema}.{tag}").into()
         };
-        Ok((had_dumper && has_data).then_some(DataEntry { id, name, content }))
+        Ok(Some(DataEntry { id, name, content }))
     }
 
     pub(super) fn damaged(&self, reason: impl Into<String>) -> DumpError {
@@ -255,11 +293,11 @@ impl<R: Read> TocReader<R> {
 
     /// Passes over a string; whether it was one, and not NULL.
     fn skip_text(&mut self) -> Result<bool, DumpError> {
-        Ok(self.kept_text()?.is_some())
+        Ok(self.kept_text(KEPT)?.is_some())
     }
 
-    /// A string, cut at [`KEPT`] bytes.
-    fn kept_text(&mut self) -> Result<Option<String>, DumpError> {
+    /// A string, cut at so many bytes.
+    fn kept_text(&mut self, most: usize) -> Result<Option<String>, DumpError> {
         let Some(mut left) = self.length()? else {
             return Ok(None);
         };
@@ -273,14 +311,14 @@ impl<R: Read> TocReader<R> {
             if filled < piece {
                 return Err(self.damaged("it ends here"));
             }
-            kept.extend(buffer[..piece].iter().take(KEPT - kept.len()));
+            kept.extend(buffer[..piece].iter().take(most - kept.len()));
             left -= piece as u64;
         }
         Ok(Some(String::from_utf8_lossy(&kept).into_owned()))
     }
 
     fn text(&mut self) -> Result<String, DumpError> {
-        Ok(printable(&self.kept_text()?.unwrap_or_default()))
+        Ok(printable(&self.kept_text(KEPT)?.unwrap_or_default()))
     }
 }
 

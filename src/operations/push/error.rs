@@ -2,6 +2,7 @@
 
 use crate::formats::seal::SealError;
 use crate::formats::signature::SignatureError;
+use crate::operations::inspect::InspectError;
 use crate::operations::pipeline::WorkerFailed;
 use crate::ports::backups::BackupsError;
 use crate::ports::files::FileError;
@@ -64,6 +65,15 @@ pub enum PushError {
     /// The push was asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+impl From<InspectError> for PushError {
+    fn from(error: InspectError) -> Self {
+        match error {
+            InspectError::Backups(error) => error.into(),
+            InspectError::Cancelled(error) => error.into(),
+        }
+    }
 }
 
 impl From<WorkerFailed> for PushError {

@@ -8,8 +8,9 @@ use crate::operations::catalog::{Catalog, ComponentSummary, Summary, load};
 use crate::operations::context::Context;
 use crate::ports::backups::{FileState, Pair};
 use crate::ports::store::StoreError;
-use crate::words::ids::{BlobId, ComponentName};
-use std::collections::HashMap;
+use crate::words::ids::{BlobId, ComponentName, Digest};
+use crate::words::verdict::{Finding, Severity};
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 
 /// The archives that hold a dump with the name of one of these.
@@ -35,6 +36,37 @@ pub(super) fn dropped<'a>(catalog: &'a Catalog, sources: &[Source]) -> Vec<&'a C
     names
         .filter(|name| sources.iter().all(|source| source.name != **name))
         .collect()
+}
+
+/// Keys that can never be made again, and are not those of the last archive that this host has made
+/// with them. Another host's fingerprints say nothing here: they are keyed with its own key.
+pub(super) fn changed_keys(
+    catalog: &Catalog,
+    signer: &str,
+    fingerprints: &BTreeMap<String, Digest>,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (key, fingerprint) in fingerprints {
+        let mut own = catalog
+            .archives
+            .iter()
+            .filter(|archive| archive.signer == signer);
+        let before = own.rfind(|archive| archive.key_fingerprints.contains_key(key));
+        let Some(archive) = before.filter(|a| a.key_fingerprints[key] != *fingerprint) else {
+            continue;
+        };
+        findings.push(Finding {
+            code: "key-changed".into(),
+            severity: Severity::Fault,
+            component: ComponentName::env(),
+            message: format!(
+                "{key} is not the one in archive {}, and what that one encrypted cannot be opened \
+                 with another",
+                archive.sequence
+            ),
+        });
+    }
+    findings
 }
 
 /// Of archives with these names, those that hold all of the sources, the newest last.

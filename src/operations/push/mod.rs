@@ -19,7 +19,7 @@ pub use error::PushError;
 pub use known::unarchived;
 
 use crate::formats::chunk::{ChunkKey, SecretDigestKey};
-use crate::formats::manifest::{Component, FORMAT, Finding, Manifest, Proof, Verdict};
+use crate::formats::manifest::{Component, FORMAT, Manifest};
 use crate::formats::recipients::Recipients;
 use crate::formats::signature::{SignatureError, SigningKey};
 use crate::operations::catalog::{Catalog, Summary};
@@ -32,6 +32,7 @@ use crate::words::class::Class;
 use crate::words::clock::Timestamp;
 use crate::words::ids::{ArchiveId, Digest, Instance, Sequence};
 use crate::words::secret::Secret;
+use crate::words::verdict::{Finding, Proof, Verdict};
 use source::Source;
 use std::sync::Arc;
 
@@ -78,7 +79,7 @@ pub struct Pushed {
     pub label: String,
     /// Whether it can be trusted.
     pub verdict: Verdict,
-    /// Why not.
+    /// What was found.
     pub findings: Vec<Finding>,
     /// Which keys were seen to open the data.
     pub proofs: Vec<Proof>,
@@ -142,8 +143,9 @@ pub async fn push(
         return Err(StoreError::Emptied(context.store.url().to_string()).into());
     }
     let reading = context.clone();
-    let prepared = blocking(move || prepare::prepare(request, &reading)).await??;
-    let sources: Arc<[Source]> = prepared.sources.into();
+    let digest_key = keys.secret_digest.clone();
+    let prepared = blocking(move || prepare::prepare(request, &digest_key, &reading)).await??;
+    let (sources, mut about): (Arc<[Source]>, _) = (prepared.sources.into(), prepared.about);
     for name in known::dropped(&catalog, &sources) {
         context.monitor.warn(&format!(
             "the archive before has {name}, and this one will not"
@@ -158,8 +160,14 @@ pub async fn push(
             return Ok(unchanged(context, archive));
         }
     }
+    let changed = known::changed_keys(
+        &catalog,
+        &keys.signing.fingerprint(),
+        &about.key_fingerprints,
+    );
+    about.findings.extend(changed);
     let (components, stored) = writer::write(context, keys, &sources, survey).await?;
-    let manifest = unplaced_manifest(context, keys, prepared.about, components);
+    let manifest = unplaced_manifest(context, keys, about, components);
     let pushed = commit::commit(context, keys, catalog, manifest, stored).await?;
     leftovers::remove(context).await;
     Ok(pushed)
@@ -175,7 +183,7 @@ fn unchanged(context: &Context, archive: &Summary) -> Pushed {
         label: archive.label.clone(),
         verdict: archive.verdict,
         findings: archive.findings.clone(),
-        proofs: Vec::new(),
+        proofs: archive.proofs.clone(),
         already_archived: true,
         plain_bytes: archive.plain_bytes,
         new_bytes: 0,
@@ -201,13 +209,10 @@ fn unplaced_manifest(
         label: about.label,
         tool: about.tool,
         recipients: [Class::Data, Class::Secrets].map(names).into(),
-        verdict: if about.findings.is_empty() {
-            Verdict::Sound
-        } else {
-            Verdict::Suspect
-        },
+        verdict: Verdict::of(&about.findings),
         findings: about.findings,
-        proofs: Vec::new(),
+        proofs: about.proofs,
+        key_fingerprints: about.key_fingerprints,
         components,
     }
 }

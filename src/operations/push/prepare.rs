@@ -3,18 +3,18 @@
 use super::PushRequest;
 use super::error::PushError;
 use super::source::{Content, Source};
-use crate::formats::envkeys::key_findings;
-use crate::formats::manifest::{Finding, Kind, is_plain_file_name};
-use crate::formats::pgdump::{DumpError, DumpReport, Unreadable, inspect};
+use crate::formats::chunk::SecretDigestKey;
+use crate::formats::envkeys::EnvKeys;
+use crate::formats::manifest::{Kind, is_plain_file_name};
 use crate::operations::context::Context;
-use crate::ports::backups::{AuthMode, BackupsError, Half, wait_until_settled};
-use crate::ports::files::FileError;
+use crate::operations::inspect::Inspection;
+use crate::ports::backups::{AuthMode, BackupsError, Half, PAIR_WINDOW, Pair, wait_until_settled};
 use crate::ports::includes::Include;
 use crate::words::class::Class;
 use crate::words::clock::Timestamp;
-use crate::words::ids::ComponentName;
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use crate::words::ids::{ComponentName, Digest};
+use crate::words::verdict::{Finding, Proof, Severity};
+use std::collections::BTreeMap;
 
 /// What is archived, and what was found.
 pub(super) struct Prepared {
@@ -28,25 +28,33 @@ pub(super) struct About {
     pub(super) label: String,
     pub(super) tool: String,
     pub(super) findings: Vec<Finding>,
+    pub(super) proofs: Vec<Proof>,
+    pub(super) key_fingerprints: BTreeMap<String, Digest>,
 }
 
 /// Chooses the sources: data before secrets, so that a class is written in one go.
-pub(super) fn prepare(request: PushRequest, context: &Context) -> Result<Prepared, PushError> {
+pub(super) fn prepare(
+    request: PushRequest,
+    digest_key: &SecretDigestKey,
+    context: &Context,
+) -> Result<Prepared, PushError> {
     let mut findings = missing(&request);
+    findings.extend(apart(&request.pair));
+    let env = request.env.filter(|env| !env.expose().is_empty());
+    let env_keys = env.as_ref().map_or_else(EnvKeys::default, |env| {
+        EnvKeys::read(env.expose(), request.auth_mode == AuthMode::Oidc)
+    });
+    let mut inspection = Inspection::new(&env_keys, &*context.monitor, &context.cancel);
     let mut sources = Vec::new();
     for half in request.pair.halves() {
-        sources.push(dump(half, &mut findings, context)?);
+        sources.push(dump(half, &mut inspection, context)?);
     }
+    let (found, proofs) = inspection.finish();
+    findings.extend(found);
     for include in request.includes {
         sources.push(included(include)?);
     }
-    if let Some(env) = request.env {
-        if !env.expose().is_empty() {
-            findings.extend(key_findings(
-                env.expose(),
-                request.auth_mode == AuthMode::Oidc,
-            ));
-        }
+    if let Some(env) = env {
         sources.push(Source {
             name: ComponentName::env(),
             kind: Kind::Env,
@@ -62,78 +70,30 @@ pub(super) fn prepare(request: PushRequest, context: &Context) -> Result<Prepare
         label: request.pair.label().to_owned(),
         tool: request.tool,
         findings,
+        proofs,
+        key_fingerprints: env_keys.fingerprints(digest_key),
     };
     Ok(Prepared { sources, about })
 }
 
-fn dump(half: &Half, findings: &mut Vec<Finding>, context: &Context) -> Result<Source, PushError> {
+fn dump(
+    half: &Half,
+    inspection: &mut Inspection<'_>,
+    context: &Context,
+) -> Result<Source, PushError> {
     let state = wait_until_settled(&half.path, &context.cancel);
     context.cancel.check()?;
     let state = state?;
-    let facts = match read_to_the_end(half, state.bytes, context)? {
-        Ok(report) => Some(report.facts),
-        Err(found) => {
-            let component = half.name.component.clone();
-            let message = format!("the {component} dump cannot be restored: {}", found.error);
-            findings.push(Finding {
-                code: "dump-unreadable".into(),
-                component,
-                message,
-            });
-            found.facts
-        }
-    };
+    let component = half.name.component.clone();
+    let read = inspection.dump(&half.path, Some(&component), state.bytes)?;
     Ok(Source {
-        name: half.name.component.clone(),
+        name: component,
         kind: Kind::Dump,
         class: Class::Data,
         file: file_name(half)?,
-        dump: facts,
+        dump: read.facts,
         content: Content::File(half.path.clone(), state),
     })
-}
-
-/// A dump that is damaged is archived all the same; what is no dump at all, is not.
-fn read_to_the_end(half: &Half, bytes: u64, context: &Context) -> Result<Inspected, PushError> {
-    let unreadable = || FileError::new("read", &half.path);
-    let file = File::open(&half.path).map_err(unreadable())?;
-    context.monitor.begin("inspect", Some(bytes));
-    let watched = Watched {
-        inner: file,
-        context,
-    };
-    let inspected = inspect(BufReader::with_capacity(256 * 1024, watched));
-    context.monitor.end();
-    context.cancel.check()?;
-    let found = match inspected {
-        Err(found) => *found,
-        Ok(report) => return Ok(Ok(report)),
-    };
-    match found.error {
-        DumpError::Io(error) => Err(unreadable()(error).into()),
-        source if source.is_foreign() => {
-            let path = half.path.clone();
-            Err(BackupsError::NotADump { path, source }.into())
-        }
-        error => Ok(Err(Unreadable { error, ..found })),
-    }
-}
-
-type Inspected = Result<DumpReport, Unreadable>;
-
-/// Tells of progress, and ends early if it is to stop.
-struct Watched<'a> {
-    inner: File,
-    context: &'a Context,
-}
-
-impl Read for Watched<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.context.cancel.check().map_err(io::Error::other)?;
-        let read = self.inner.read(buffer)?;
-        self.context.monitor.advance(read as u64);
-        Ok(read)
-    }
 }
 
 /// The pattern of a dump's name leaves no other, so this is a check and not a policy.
@@ -167,6 +127,7 @@ fn included(include: Include) -> Result<Source, PushError> {
 fn missing(request: &PushRequest) -> Vec<Finding> {
     let finding = |code: &str, component: ComponentName, message: &str| Finding {
         code: code.into(),
+        severity: Severity::Fault,
         component,
         message: message.into(),
     };
@@ -204,6 +165,22 @@ fn missing(request: &PushRequest) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Halves of different times do not belong together, whoever named them as a pair: who signed up in
+/// between is in one, and not in the other.
+fn apart(pair: &Pair) -> Option<Finding> {
+    let (app, zitadel) = (pair.app.as_ref()?, pair.zitadel.as_ref()?);
+    let gap = zitadel.name.stamp.duration_since(app.name.stamp).abs();
+    (gap > PAIR_WINDOW).then(|| Finding {
+        code: "halves-apart".into(),
+        severity: Severity::Fault,
+        component: ComponentName::zitadel(),
+        message: format!(
+            "the two dumps were made {} minutes apart, so they may not fit together",
+            gap.as_mins()
+        ),
+    })
 }
 
 /// The include without which a rebuilt host has no OIDC client secret.

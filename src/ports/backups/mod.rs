@@ -8,7 +8,7 @@ mod name;
 mod pairing;
 
 pub use name::{DumpName, Half};
-pub use pairing::{Ambiguity, AuthMode, Pair, Pairing, pair_up};
+pub use pairing::{Ambiguity, AuthMode, PAIR_WINDOW, Pair, Pairing, pair_up};
 
 use crate::formats::pgdump::DumpError;
 use crate::ports::files::FileError;

@@ -1,7 +1,7 @@
 //! Pairing: which app dump and which zitadel dump were taken together.
 //!
 //! Promise: no half is ever paired by a guess. Equal stamps (or the same pre-update name) pair;
-//! otherwise an app dump pairs with the zitadel dump that follows it within [`WINDOW`], if neither
+//! otherwise an app dump pairs with the zitadel dump that follows it within [`PAIR_WINDOW`], if neither
 //! could belong to another; where it could, both candidates are named.
 
 use super::name::Half;
@@ -52,7 +52,7 @@ pub struct Pairing {
 }
 
 /// The longest time between the stamps of two halves: the app dump is made in between.
-pub const WINDOW: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+pub const PAIR_WINDOW: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
 impl Pair {
     /// The halves that are there, app first.
@@ -174,7 +174,7 @@ impl Unpaired {
         let follows = |app: &Half, zitadel: &Half| {
             let gap = zitadel.name.stamp.duration_since(app.name.stamp);
             let plain = app.name.prefix.is_none() && zitadel.name.prefix.is_none();
-            plain && !gap.is_negative() && gap <= WINDOW
+            plain && !gap.is_negative() && gap <= PAIR_WINDOW
         };
         let apps_of = |zitadel| -> Vec<_> {
             self.apps

@@ -38,17 +38,21 @@ const fn allow(user: &'static str, used: &'static str, reason: &'static str) -> 
 /// The modules that know a sibling, and why.
 #[rustfmt::skip]
 pub(super) const EXCEPTIONS: &[Exception] = &[
+    allow("formats::envkeys", "formats::chunk", "fingerprints are keyed as the digests of secrets are"),
     allow("formats::envkeys", "formats::envfile", "the keys are in the env file"),
-    allow("formats::envkeys", "formats::manifest", "what is wrong with a key is a finding"),
     allow("formats::guide", "formats::manifest", "the guide is the manifest in words"),
-    allow("formats::guide", "formats::pgdump", "the guide says which pg_restore to take"),
+    allow("formats::guide", "formats::restore_command", "the guide says how a dump is loaded"),
     allow("formats::manifest", "formats::pgdump", "a manifest repeats the facts of its dumps"),
     allow("formats::manifest", "formats::signature", "a manifest is verified by its signature only"),
+    allow("formats::proof", "formats::envkeys", "the keys are tried"),
+    allow("formats::proof", "formats::pgdump", "on the rows of a dump"),
+    allow("formats::restore_command", "formats::pgdump", "the command depends on the dump's facts"),
     allow("formats::seal", "formats::recipients", "a blob is sealed to recipients"),
     allow("formats::signature", "formats::chunk", "the chunk keys come from the signing key"),
     allow("ports::backups", "ports::files", "its errors are those of files"),
     allow("ports::includes", "ports::files", "a tree is read from files"),
     allow("ports::index", "ports::store", "the index caches what the store lists"),
+    allow("operations::push", "operations::inspect", "what is archived is inspected first"),
     allow("*", "operations::context", "what every operation is given"),
     allow("*", "operations::catalog", "which archives there are"),
     allow("*", "operations::pipeline", "the one bridge between sync and async"),

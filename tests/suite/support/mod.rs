@@ -221,7 +221,7 @@ pub fn copy_tree(from: &Path, to: &Path) -> Outcome {
 fn large_dump(mib: usize, seed: u64) -> Result<Vec<u8>, Box<dyn Error>> {
     let small = fs::read(fixtures().join("majors/pg18-none-pipe.dump"))?;
     // The first cut at which the table of contents is whole, and only the data is not there.
-    let is_toc = |cut: &usize| match sealift::inspect_dump(&small[..*cut]) {
+    let is_toc = |cut: &usize| match sealift::inspect_dump(&small[..*cut], &mut ()) {
         Err(found) => found.to_string().contains("there is no data of"),
         Ok(_) => false,
     };

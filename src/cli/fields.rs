@@ -1,0 +1,122 @@
+//! Fields: what several commands say of a verdict, a key or a dump, in the same words.
+
+use sealift::{
+    ComponentName, DC, DumpFacts, Finding, Proof, ProofState, Severity, Verdict, restore_commands,
+    shell_word,
+};
+
+/// Lines of a label and a value, the values below each other.
+#[derive(Debug, Default)]
+pub struct Fields(String);
+
+impl Fields {
+    /// One more line.
+    pub fn add(&mut self, label: &str, value: &str) {
+        self.0.push_str(format!("{label:12}{value}").trim_end());
+        self.0.push('\n');
+    }
+
+    /// An empty line.
+    pub fn gap(&mut self) {
+        self.0.push('\n');
+    }
+
+    /// All lines.
+    pub fn into_text(self) -> String {
+        self.0
+    }
+}
+
+/// What was found, and what the keys came to.
+pub fn finding_fields(fields: &mut Fields, findings: &[Finding], proofs: &[Proof]) {
+    for finding in findings {
+        let label = match finding.severity {
+            Severity::Fault => "finding",
+            Severity::Note => "note",
+        };
+        let Finding {
+            code,
+            component,
+            message,
+            ..
+        } = finding;
+        fields.add(label, &format!("{code} ({component}): {message}"));
+    }
+    for proof in proofs {
+        let Proof { key, evidence, .. } = proof;
+        let state = proof.state.as_str();
+        fields.add("proof", &format!("{key} is {state}: {evidence}"));
+    }
+}
+
+/// What a dump says of itself, and how it gets back into its server.
+pub fn restore_fields(
+    fields: &mut Fields,
+    facts: &DumpFacts,
+    component: &ComponentName,
+    file: &str,
+) {
+    let DumpFacts {
+        database,
+        server_version,
+        pg_dump_version,
+        archive_version,
+        compression,
+        ..
+    } = facts;
+    let server = format!("PostgreSQL {server_version}, database {database:?}");
+    fields.add("  server", &server);
+    let dump =
+        format!("pg_dump {pg_dump_version}, archive version {archive_version}, {compression}");
+    fields.add("  made by", &dump);
+    let oldest = facts.oldest_pg_restore();
+    fields.add("  read by", &format!("pg_restore {oldest} or newer"));
+    let mut label = "  restore";
+    for command in commands(facts, component, file) {
+        fields.add(label, &command);
+        label = "";
+    }
+}
+
+/// The commands for a dump in the current folder, from the first.
+pub fn commands(facts: &DumpFacts, component: &ComponentName, file: &str) -> Vec<String> {
+    let script = format!("{component}.sql");
+    let mut commands = vec![DC.to_owned()];
+    commands.extend(restore_commands(
+        component,
+        Some(facts),
+        &shell_word(file),
+        &script,
+    ));
+    commands
+}
+
+/// A verdict, with the codes of what speaks against it.
+pub fn verdict(verdict: Verdict, findings: &[Finding]) -> String {
+    let is_fault = |finding: &&Finding| finding.severity == Severity::Fault;
+    let faults = findings.iter().filter(is_fault);
+    let codes: Vec<&str> = faults.map(|finding| finding.code.as_str()).collect();
+    if codes.is_empty() {
+        verdict.as_str().into()
+    } else {
+        format!("{} ({})", verdict.as_str(), codes.join(", "))
+    }
+}
+
+/// How many keys are in which state, as `3 proven, 1 unproven`.
+pub fn key_states(proofs: &[Proof]) -> String {
+    let states = [
+        ProofState::Proven,
+        ProofState::Unproven,
+        ProofState::Refuted,
+    ];
+    let counted = states.map(|state| {
+        let in_it = |proof: &&Proof| proof.state == state;
+        (proofs.iter().filter(in_it).count(), state.as_str())
+    });
+    let some = counted.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = some
+        .map(|(count, state)| format!("{count} {state}"))
+        .collect();
+    parts.join(", ")
+}

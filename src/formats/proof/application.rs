@@ -1,0 +1,152 @@
+//! lazyit's own encrypted values: AES-256-GCM, so a key opens a value or it does not.
+//!
+//! A 12-byte IV and a 16-byte tag stand beside the ciphertext, all in base64, without associated
+//! data (NIST SP 800-38D). That a wrong key opens one has odds of 2^-128.
+
+use super::tally::Tally;
+use crate::formats::envkeys::{EnvKeys, KeyName, decode_base64};
+use crate::formats::pgdump::{Row, Table};
+use aes_gcm::aead::AeadInPlace;
+use aes_gcm::{Aes256Gcm, KeyInit};
+use std::collections::BTreeMap;
+
+/// Where values lie that a key encrypts.
+struct Place {
+    key: KeyName,
+    table: &'static str,
+    ciphertext: &'static str,
+    iv: &'static str,
+    tag: &'static str,
+    version: &'static str,
+    /// If this column has a value, the row is out of use.
+    deleted: Option<&'static str>,
+}
+
+const PLACES: [Place; 3] = [
+    Place {
+        key: KeyName::Workflow,
+        table: "workflow_secrets",
+        ciphertext: "ciphertext",
+        iv: "iv",
+        tag: "authTag",
+        version: "keyVersion",
+        deleted: Some("deletedAt"),
+    },
+    Place {
+        key: KeyName::Smtp,
+        table: "smtp_settings",
+        ciphertext: "passwordCiphertext",
+        iv: "passwordIv",
+        tag: "passwordAuthTag",
+        version: "passwordKeyVersion",
+        deleted: None,
+    },
+    Place {
+        key: KeyName::Directory,
+        table: "directory_connection",
+        ciphertext: "bindPasswordCiphertext",
+        iv: "bindPasswordIv",
+        tag: "bindPasswordAuthTag",
+        version: "bindPasswordKeyVersion",
+        deleted: None,
+    },
+];
+
+/// The only version of the keys that there is so far; another one is another key.
+const KEY_VERSION: &[u8] = b"1";
+
+/// A table with values, and in which fields they are.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    place: usize,
+    ciphertext: usize,
+    iv: usize,
+    tag: usize,
+    version: Option<usize>,
+    deleted: Option<usize>,
+}
+
+/// Tries the three keys of the application.
+pub(super) struct Application<'k> {
+    keys: &'k EnvKeys,
+    tallies: BTreeMap<KeyName, Tally>,
+}
+
+impl<'k> Application<'k> {
+    pub(super) fn new(keys: &'k EnvKeys) -> Self {
+        Self {
+            keys,
+            tallies: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn wants(&mut self, table: &Table<'_>) -> Option<Target> {
+        let is_here = |place: &Place| table.schema == "public" && table.name == place.table;
+        let number = PLACES.iter().position(is_here)?;
+        let place = &PLACES[number];
+        let target = Target {
+            place: number,
+            ciphertext: table.column(place.ciphertext)?,
+            iv: table.column(place.iv)?,
+            tag: table.column(place.tag)?,
+            version: table.column(place.version),
+            deleted: place.deleted.and_then(|column| table.column(column)),
+        };
+        self.tallies.entry(place.key).or_default();
+        Some(target)
+    }
+
+    pub(super) fn row(&mut self, target: Target, row: Row<'_>) {
+        let Place { key, table, .. } = PLACES[target.place];
+        let (Some(ciphertext), iv, tag) = (
+            row.field(target.ciphertext),
+            row.field(target.iv),
+            row.field(target.tag),
+        ) else {
+            return; // there is no password
+        };
+        let counts = self.tallies.entry(key).or_default().table(&name_of(table));
+        let version = target.version.and_then(|place| row.field(place));
+        let is_other_version = version.is_some_and(|version| version != KEY_VERSION);
+        let Some(secret) = self.keys.get(key).filter(|_| !is_other_version) else {
+            counts.untested += 1;
+            return;
+        };
+        let opened = iv
+            .zip(tag)
+            .and_then(|(iv, tag)| opens(secret.expose(), &iv, &ciphertext, &tag));
+        let is_deleted = target
+            .deleted
+            .is_some_and(|place| row.field(place).is_some());
+        match opened {
+            Some(()) => counts.opened += 1,
+            // An older key may have made it, and nobody needs it any more.
+            None if is_deleted => counts.untested += 1,
+            None => counts.failed += 1,
+        }
+    }
+
+    pub(super) fn too_long(&mut self, target: Target) {
+        let Place { key, table, .. } = PLACES[target.place];
+        let tally = self.tallies.entry(key).or_default();
+        tally.table(&name_of(table)).untested += 1;
+    }
+
+    pub(super) fn finish(self) -> BTreeMap<KeyName, Tally> {
+        self.tallies
+    }
+}
+
+fn name_of(table: &str) -> String {
+    format!("public.{table}")
+}
+
+fn opens(key: &[u8; 32], iv: &[u8], ciphertext: &[u8], tag: &[u8]) -> Option<()> {
+    let (iv, tag) = (decode_base64(iv)?, decode_base64(tag)?);
+    let mut text = decode_base64(ciphertext)?;
+    let nonce: &[u8; 12] = iv.as_slice().try_into().ok()?;
+    let tag: &[u8; 16] = tag.as_slice().try_into().ok()?;
+    Aes256Gcm::new(key.into())
+        .decrypt_in_place_detached(nonce.into(), b"", &mut text, tag.into())
+        .ok()
+}

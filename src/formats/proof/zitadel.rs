@@ -1,0 +1,383 @@
+//! Zitadel's encrypted values, and the master key behind them.
+//!
+//! The master key opens the keys in `system.encryption_keys`, and these open values elsewhere: both
+//! are AES-256-CFB-128 behind a 16-byte IV (NIST SP 800-38A), without any authentication. Any key
+//! "opens" anything, so what comes out is looked at: a PEM block or a JSON Web Key cannot come out by
+//! chance, a short text can, and that is counted apart. The tables have numbers that Zitadel raises
+//! with its releases, so they are found by what their names start with, and by their columns.
+//!
+//! The keys come last in a dump, so values wait for them, as ciphertext and within [`VALUES_MAX`].
+
+use super::tally::Tally;
+use crate::formats::envkeys::{MasterKey, decode_base64};
+use crate::formats::pgdump::{Row, Table};
+use aes::Aes256;
+use cfb_mode::Decryptor;
+use cfb_mode::cipher::{AsyncStreamCipher, KeyIvInit};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::{HashMap, VecDeque};
+use zeroize::Zeroizing;
+
+/// Where encrypted values lie.
+struct Place {
+    schema: &'static str,
+    prefix: &'static str,
+    suffix: &'static str,
+    column: &'static str,
+    holds: Holds,
+    shape: Shape,
+}
+
+/// How a value lies in its column.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// The column is the value.
+    Value,
+    /// The value is the private key of an event that says a pair of keys was added.
+    KeyPairEvent,
+}
+
+/// What a value is when it is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// A key in PEM (RFC 7468).
+    Pem,
+    /// A JSON Web Key (RFC 7517).
+    Jwk,
+    /// A text, of any length.
+    Text,
+}
+
+const PLACES: [Place; 5] = [
+    Place {
+        schema: "projections",
+        prefix: "keys",
+        suffix: "_private",
+        column: "key",
+        holds: Holds::Value,
+        shape: Shape::Pem,
+    },
+    Place {
+        schema: "projections",
+        prefix: "web_keys",
+        suffix: "",
+        column: "private_key",
+        holds: Holds::Value,
+        shape: Shape::Jwk,
+    },
+    Place {
+        schema: "eventstore",
+        prefix: "events",
+        suffix: "",
+        column: "payload",
+        holds: Holds::KeyPairEvent,
+        shape: Shape::Pem,
+    },
+    Place {
+        schema: "projections",
+        prefix: "smtp_configs",
+        suffix: "",
+        column: "password",
+        holds: Holds::Value,
+        shape: Shape::Text,
+    },
+    Place {
+        schema: "projections",
+        prefix: "targets",
+        suffix: "",
+        column: "signing_key",
+        holds: Holds::Value,
+        shape: Shape::Text,
+    },
+];
+
+const KEY_PAIR_ADDED: &[u8] = b"key_pair.added";
+
+/// So many bytes of values wait for their keys; beyond, the oldest are not tried.
+const VALUES_MAX: usize = 4 * 1024 * 1024;
+/// No value is larger than this: a private key has 2 to 4 KiB.
+const VALUE_MAX: usize = 64 * 1024;
+/// Zitadel has eleven system keys.
+const SYSTEM_KEYS_MAX: usize = 256;
+
+/// A table with system keys or values, and in which fields they are.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    SystemKeys {
+        id: usize,
+        key: usize,
+    },
+    Values {
+        table: usize,
+        place: usize,
+        value: usize,
+        event: Option<usize>,
+    },
+}
+
+impl Target {
+    /// What the rows that matter have in them: an event store has millions of others.
+    pub(super) fn containing(self) -> &'static [u8] {
+        match self {
+            Self::Values { event: Some(_), .. } => KEY_PAIR_ADDED,
+            Self::SystemKeys { .. } | Self::Values { .. } => b"",
+        }
+    }
+}
+
+/// An encrypted value, as Zitadel writes it into a JSON column.
+#[derive(Deserialize)]
+struct CryptoValue {
+    #[serde(rename = "KeyID")]
+    key_id: String,
+    #[serde(rename = "Crypted")]
+    crypted: String,
+    #[serde(rename = "Algorithm")]
+    algorithm: String,
+    #[serde(rename = "CryptoType")]
+    crypto_type: i64,
+}
+
+/// A value that waits for its key.
+struct Sealed {
+    table: usize,
+    shape: Shape,
+    key_id: String,
+    /// IV and ciphertext.
+    bytes: Vec<u8>,
+}
+
+/// Tries the master key.
+pub(super) struct Zitadel<'k> {
+    master: Option<&'k MasterKey>,
+    /// The names of the tables with values.
+    tables: Vec<String>,
+    has_system_keys: bool,
+    system_keys: HashMap<String, MasterKey>,
+    waiting: VecDeque<Sealed>,
+    waiting_bytes: usize,
+    tally: Tally,
+}
+
+impl<'k> Zitadel<'k> {
+    pub(super) fn new(master: Option<&'k MasterKey>) -> Self {
+        Self {
+            master,
+            tables: Vec::new(),
+            has_system_keys: false,
+            system_keys: HashMap::new(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    pub(super) fn wants(&mut self, table: &Table<'_>) -> Option<Target> {
+        if (table.schema, table.name) == ("system", "encryption_keys") {
+            self.has_system_keys = true;
+            let (id, key) = (table.column("id")?, table.column("key")?);
+            return Some(Target::SystemKeys { id, key });
+        }
+        let is_here = |place: &Place| {
+            table.schema == place.schema
+                && table.name.starts_with(place.prefix)
+                && table.name.ends_with(place.suffix)
+                && table.column(place.column).is_some()
+        };
+        let place = PLACES.iter().position(is_here)?;
+        let event = match PLACES[place].holds {
+            Holds::Value => None,
+            Holds::KeyPairEvent => Some(table.column("event_type")?),
+        };
+        let value = table.column(PLACES[place].column)?;
+        self.tables.push(format!("{}.{}", table.schema, table.name));
+        Some(Target::Values {
+            table: self.tables.len() - 1,
+            place,
+            value,
+            event,
+        })
+    }
+
+    pub(super) fn row(&mut self, target: Target, row: Row<'_>) {
+        match target {
+            Target::SystemKeys { id, key } => self.system_key(row, id, key),
+            Target::Values {
+                table,
+                place,
+                value,
+                event,
+            } => {
+                let is_other = |place| row.field(place).as_deref() != Some(KEY_PAIR_ADDED);
+                if event.is_some_and(is_other) {
+                    return;
+                }
+                if let Some(value) = row.field(value) {
+                    self.value(table, &PLACES[place], &value);
+                }
+            }
+        }
+    }
+
+    pub(super) fn too_long(&mut self, target: Target) {
+        if let Target::Values { table, .. } = target {
+            self.untested(table);
+        }
+    }
+
+    fn untested(&mut self, table: usize) {
+        self.tally.table(&self.tables[table]).untested += 1;
+    }
+
+    fn system_key(&mut self, row: Row<'_>, id: usize, key: usize) {
+        let (Some(id), Some(key)) = (row.field(id), row.field(key)) else {
+            return;
+        };
+        let (Some(master), Some(sealed)) = (self.master, decode_base64(&key)) else {
+            return;
+        };
+        let opened = open(master.expose(), &sealed);
+        let opened = opened.and_then(|key| MasterKey::copy_of(&key));
+        if let Some(opened) = opened
+            && self.system_keys.len() < SYSTEM_KEYS_MAX
+        {
+            let id = String::from_utf8_lossy(&id).into_owned();
+            self.system_keys.insert(id, opened);
+        }
+    }
+
+    fn value(&mut self, table: usize, place: &Place, json: &[u8]) {
+        let value = match place.holds {
+            Holds::Value => serde_json::from_slice(json).ok(),
+            Holds::KeyPairEvent => private_key(json),
+        };
+        let is_encrypted = |value: &CryptoValue| value.algorithm == "aes" && value.crypto_type == 0;
+        let sealed = value.filter(is_encrypted).and_then(|value| {
+            let bytes = decode_base64(value.crypted.as_bytes())?.to_vec();
+            (bytes.len() <= VALUE_MAX).then_some(Sealed {
+                table,
+                shape: place.shape,
+                key_id: value.key_id,
+                bytes,
+            })
+        });
+        let Some(sealed) = sealed else {
+            return self.untested(table);
+        };
+        self.waiting_bytes += sealed.size();
+        self.waiting.push_back(sealed);
+        while self.waiting_bytes > VALUES_MAX
+            && let Some(oldest) = self.waiting.pop_front()
+        {
+            self.waiting_bytes -= oldest.size();
+            self.untested(oldest.table);
+        }
+    }
+
+    /// What came of it; `None` if the dump is none of Zitadel's.
+    pub(super) fn finish(mut self) -> Option<Tally> {
+        for sealed in std::mem::take(&mut self.waiting) {
+            let Some(key) = self.system_keys.get(&sealed.key_id) else {
+                self.untested(sealed.table);
+                continue;
+            };
+            let counts = self.tally.table(&self.tables[sealed.table]);
+            match open(key.expose(), &sealed.bytes).map(|plain| look(&plain, sealed.shape)) {
+                Some(Look::Certain) => counts.opened += 1,
+                Some(Look::Text(bytes)) => {
+                    counts.texts += 1;
+                    counts.text_bytes += bytes;
+                }
+                Some(Look::Wrong) => counts.failed += 1,
+                None | Some(Look::Empty) => counts.untested += 1,
+            }
+        }
+        self.has_system_keys.then_some(self.tally)
+    }
+}
+
+impl Sealed {
+    /// What it takes while it waits.
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.key_id.len() + self.bytes.len()
+    }
+}
+
+/// The private key in the payload of an event.
+fn private_key(payload: &[u8]) -> Option<CryptoValue> {
+    #[derive(Deserialize)]
+    struct Payload {
+        #[serde(rename = "privateKey")]
+        private_key: PrivateKey,
+    }
+    #[derive(Deserialize)]
+    struct PrivateKey {
+        key: CryptoValue,
+    }
+    let payload: Payload = serde_json::from_slice(payload).ok()?;
+    Some(payload.private_key.key)
+}
+
+/// What a key makes of an IV and the ciphertext behind it; no key fails.
+fn open(key: &[u8; 32], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (iv, ciphertext) = sealed.split_first_chunk::<16>()?;
+    let mut plain = Zeroizing::new(ciphertext.to_vec());
+    Decryptor::<Aes256>::new(key.into(), iv.into()).decrypt(&mut plain);
+    Some(plain)
+}
+
+/// What opened bytes look like.
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    /// Like what only the right key can make.
+    Certain,
+    /// Like a text with so many printable bytes.
+    Text(u64),
+    /// Not as they should.
+    Wrong,
+    /// There are none.
+    Empty,
+}
+
+fn look(plain: &[u8], shape: Shape) -> Look {
+    if plain.is_empty() {
+        return Look::Empty;
+    }
+    let text = std::str::from_utf8(plain).ok();
+    let is_right = match shape {
+        Shape::Pem => text.is_some_and(is_pem),
+        Shape::Jwk => is_jwk(plain),
+        Shape::Text => {
+            let text = text.filter(|text| !text.contains(char::is_control));
+            return text.map_or(Look::Wrong, |text| {
+                Look::Text(text.bytes().filter(|b| (b' '..=b'~').contains(b)).count() as u64)
+            });
+        }
+    };
+    if is_right { Look::Certain } else { Look::Wrong }
+}
+
+/// Whether a text is one PEM block: the label of its END is that of its BEGIN, with base64 between.
+fn is_pem(text: &str) -> bool {
+    let inner = || {
+        let (label, rest) = text
+            .trim()
+            .strip_prefix("-----BEGIN ")?
+            .split_once("-----\n")?;
+        let body = rest.strip_suffix(&format!("-----END {label}-----"))?;
+        Some(body)
+    };
+    let is_base64 = |b: u8| b.is_ascii_alphanumeric() || b"+/=\n\r".contains(&b);
+    inner().is_some_and(|body| !body.is_empty() && body.bytes().all(is_base64))
+}
+
+/// Whether bytes are a JSON object with a type of key.
+fn is_jwk(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Jwk {
+        #[serde(rename = "kty")]
+        _kty: IgnoredAny,
+    }
+    serde_json::from_slice::<Jwk>(bytes).is_ok()
+}

@@ -1,0 +1,269 @@
+//! Inspect: dumps are read to their last byte, and the keys of an env file tried on them.
+//!
+//! Promise: what is wrong with a dump is a finding, never an error, for a damaged dump must still be
+//! archived; an error is said only of what is no dump at all or cannot be read here. Nothing is written.
+
+use crate::formats::envkeys::{EnvKeys, KeyName};
+use crate::formats::pgdump::{self, DumpError, DumpFacts, Unreadable};
+use crate::formats::proof::{Prover, Tally, judge};
+use crate::ports::backups::{AuthMode, BackupsError, DumpName, FileState};
+use crate::ports::files::FileError;
+use crate::words::cancel::{Cancel, Cancelled};
+use crate::words::ids::ComponentName;
+use crate::words::monitor::Monitor;
+use crate::words::secret::Secret;
+use crate::words::verdict::{Finding, Proof, Severity};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// What is to be inspected.
+#[derive(Clone, Debug)]
+pub struct InspectRequest {
+    /// The dumps; what each is of is told by its name, or else by its tables.
+    pub dumps: Vec<PathBuf>,
+    /// The env file, whose keys are tried.
+    pub env: Option<Secret>,
+    /// Whether the instance has a Zitadel.
+    pub auth_mode: AuthMode,
+}
+
+/// What was found out.
+#[derive(Clone, Debug)]
+pub struct Inspected {
+    /// The dumps, in the order of the request.
+    pub dumps: Vec<InspectedDump>,
+    /// What is wrong, or worth knowing.
+    pub findings: Vec<Finding>,
+    /// What the keys came to; none without an env file.
+    pub proofs: Vec<Proof>,
+}
+
+/// One dump that was read.
+#[derive(Clone, Debug)]
+pub struct InspectedDump {
+    /// The file.
+    pub path: PathBuf,
+    /// What it is of.
+    pub component: ComponentName,
+    /// Its size.
+    pub bytes: u64,
+    /// What it says of itself, if its table of contents is whole.
+    pub facts: Option<DumpFacts>,
+    /// The rows of each table, by schema and name, if it is whole.
+    pub rows: Option<BTreeMap<String, u64>>,
+}
+
+/// Why something could not be inspected.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// A file is no dump, or cannot be read.
+    #[error(transparent)]
+    Backups(#[from] BackupsError),
+    /// It was asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+/// Inspects dumps as they lie on the disk.
+///
+/// # Errors
+/// [`InspectError`] at the first file that is no dump or cannot be read.
+pub fn inspect(
+    request: &InspectRequest,
+    monitor: &dyn Monitor,
+    cancel: &Cancel,
+) -> Result<Inspected, InspectError> {
+    let keys = match &request.env {
+        Some(env) => EnvKeys::read(env.expose(), request.auth_mode == AuthMode::Oidc),
+        None => EnvKeys::default(),
+    };
+    let mut inspection = Inspection::new(&keys, monitor, cancel);
+    let mut dumps = Vec::new();
+    for path in &request.dumps {
+        let state = FileState::of(path)?;
+        let name = path.file_name().and_then(|name| name.to_str());
+        let named = name.and_then(DumpName::parse).map(|name| name.component);
+        let read = inspection.dump(path, named.as_ref(), state.bytes)?;
+        if FileState::of(path)? != state {
+            return Err(BackupsError::Growing(path.clone()).into());
+        }
+        dumps.push(InspectedDump {
+            path: path.clone(),
+            component: read.component,
+            bytes: state.bytes,
+            facts: read.facts,
+            rows: read.rows,
+        });
+    }
+    let (findings, proofs) = inspection.finish();
+    Ok(Inspected {
+        dumps,
+        findings,
+        proofs,
+    })
+}
+
+/// Dumps that belong together, while they are read.
+pub(super) struct Inspection<'a> {
+    keys: &'a EnvKeys,
+    monitor: &'a dyn Monitor,
+    cancel: &'a Cancel,
+    findings: Vec<Finding>,
+    tallies: BTreeMap<KeyName, Tally>,
+}
+
+/// What reading one dump has shown.
+pub(super) struct ReadDump {
+    component: ComponentName,
+    pub(super) facts: Option<DumpFacts>,
+    rows: Option<BTreeMap<String, u64>>,
+}
+
+impl<'a> Inspection<'a> {
+    pub(super) fn new(keys: &'a EnvKeys, monitor: &'a dyn Monitor, cancel: &'a Cancel) -> Self {
+        Self {
+            keys,
+            monitor,
+            cancel,
+            findings: Vec::new(),
+            tallies: BTreeMap::new(),
+        }
+    }
+
+    /// Reads a dump; `named` is what its name says that it is of.
+    pub(super) fn dump(
+        &mut self,
+        path: &Path,
+        named: Option<&ComponentName>,
+        bytes: u64,
+    ) -> Result<ReadDump, InspectError> {
+        let mut prover = Prover::new(self.keys);
+        let report = self.read(path, bytes, &mut prover)?;
+        let tallies = prover.finish();
+        let by_tables = if tallies.contains_key(&KeyName::Zitadel) {
+            ComponentName::zitadel()
+        } else {
+            ComponentName::app()
+        };
+        let component = named.cloned().unwrap_or(by_tables);
+        let (facts, rows) = match report {
+            Ok(report) => (Some(report.facts), Some(report.rows)),
+            Err(found) => {
+                let file = path.file_name().unwrap_or_default().to_string_lossy();
+                let message = format!("{file} cannot be restored: {}", found.error);
+                self.find("dump-unreadable", Severity::Fault, &component, message);
+                (found.facts, None)
+            }
+        };
+        if let Some(facts) = &facts {
+            self.check_database(named, &tallies);
+            self.check_pg_restore(&component, facts);
+        }
+        for (key, tally) in tallies {
+            self.tallies.entry(key).or_default().merge(tally);
+        }
+        Ok(ReadDump {
+            component,
+            facts,
+            rows,
+        })
+    }
+
+    /// Everything that was found, and the proofs of the keys.
+    pub(super) fn finish(mut self) -> (Vec<Finding>, Vec<Proof>) {
+        self.findings.extend_from_slice(self.keys.findings());
+        let (proofs, findings) = judge(self.keys, &self.tallies);
+        self.findings.extend(findings);
+        (self.findings, proofs)
+    }
+
+    fn read(
+        &self,
+        path: &Path,
+        bytes: u64,
+        prover: &mut Prover<'_>,
+    ) -> Result<Result<pgdump::DumpReport, Unreadable>, InspectError> {
+        let unreadable = || FileError::new("read", path);
+        let inner = File::open(path).map_err(|error| BackupsError::from(unreadable()(error)))?;
+        let (monitor, cancel) = (self.monitor, self.cancel);
+        monitor.begin("inspect", Some(bytes));
+        let watched = Watched {
+            inner,
+            monitor,
+            cancel,
+        };
+        let read = pgdump::inspect(BufReader::with_capacity(256 * 1024, watched), prover);
+        monitor.end();
+        cancel.check()?;
+        let found = match read {
+            Ok(report) => return Ok(Ok(report)),
+            Err(found) => *found,
+        };
+        match found.error {
+            DumpError::Io(error) => Err(BackupsError::from(unreadable()(error)).into()),
+            source if source.is_foreign() => {
+                let path = path.to_owned();
+                Err(BackupsError::NotADump { path, source }.into())
+            }
+            error => Ok(Err(Unreadable { error, ..found })),
+        }
+    }
+
+    /// A dump may be whole, and of the wrong database.
+    fn check_database(
+        &mut self,
+        named: Option<&ComponentName>,
+        tallies: &BTreeMap<KeyName, Tally>,
+    ) {
+        let is_zitadels = tallies.contains_key(&KeyName::Zitadel);
+        let Some(named) = named else { return };
+        let message = match (*named == ComponentName::zitadel(), is_zitadels) {
+            (true, false) => {
+                "the zitadel dump is not of Zitadel's database: it has no table \
+                 system.encryption_keys"
+            }
+            (false, true) => "the app dump is of Zitadel's database",
+            _ => return,
+        };
+        self.find("dump-foreign", Severity::Fault, named, message.into());
+    }
+
+    fn check_pg_restore(&mut self, component: &ComponentName, facts: &DumpFacts) {
+        if let Some(own) = facts.pg_restore_too_old() {
+            let message = format!(
+                "pg_restore {own}, the server's own, cannot read archive version {}: it takes \
+                 pg_restore {} or newer, as RESTORE.md does",
+                facts.archive_version,
+                facts.oldest_pg_restore()
+            );
+            self.find("pg-restore-too-old", Severity::Note, component, message);
+        }
+    }
+
+    fn find(&mut self, code: &str, severity: Severity, component: &ComponentName, message: String) {
+        self.findings.push(Finding {
+            code: code.into(),
+            severity,
+            component: component.clone(),
+            message,
+        });
+    }
+}
+
+/// Tells of progress, and ends early if it is to stop.
+struct Watched<'a> {
+    inner: File,
+    monitor: &'a dyn Monitor,
+    cancel: &'a Cancel,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.cancel.check().map_err(io::Error::other)?;
+        let read = self.inner.read(buffer)?;
+        self.monitor.advance(read as u64);
+        Ok(read)
+    }
+}
