@@ -98,6 +98,14 @@ impl Page {
                 span(&finding.message)
             ));
         }
+        for proof in &manifest.proofs {
+            self.line(&format!(
+                "- {} is {}: {}",
+                span(&proof.key),
+                proof.state.as_str(),
+                span(&proof.evidence)
+            ));
+        }
     }
 
     fn files(&mut self, fetched: &[&Component]) {
@@ -265,7 +273,8 @@ mod tests {
         serde_json::from_value(serde_json::json!({
             "format": 1, "instance": "lazyit", "sequence": 1, "previous": null,
             "created_at": time, "captured_at": time, "label": text, "tool": text,
-            "recipients": {}, "verdict": "suspect", "proofs": [],
+            "recipients": {}, "verdict": "suspect",
+            "proofs": [{"key": text, "state": "proven", "evidence": text}],
             "findings": [{"code": text, "component": "app", "message": text}],
             "components": [
                 component("app", "dump", &format!("app{text}.dump")),

@@ -241,3 +241,86 @@ impl<'v> RowSplitter<'v> {
 
 /// What stands in the line behind the last row.
 const END: &[u8] = b"\\.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Seen {
+        rows: Vec<Vec<u8>>,
+        too_long: usize,
+    }
+
+    impl RowVisitor for Seen {
+        fn wants(&mut self, _: &Table<'_>) -> Option<Wanted> {
+            None
+        }
+
+        fn row(&mut self, _: usize, row: Row<'_>) {
+            self.rows.push(row.0.to_vec());
+        }
+
+        fn too_long(&mut self, _: usize) {
+            self.too_long += 1;
+        }
+    }
+
+    fn rows(bytes: &[u8], step: usize, containing: &'static [u8]) -> Seen {
+        let mut seen = Seen::default();
+        let wanted = Wanted {
+            table: 0,
+            containing,
+        };
+        let mut splitter = RowSplitter::new(wanted, &mut seen);
+        bytes.chunks(step).for_each(|piece| splitter.add(piece));
+        seen
+    }
+
+    #[test]
+    fn rows_do_not_depend_on_how_their_bytes_come() {
+        let text = b"a\t1\n\nb\t\\N\nthe last\n\\.\n\n\n";
+        for step in 1..=text.len() {
+            let seen = rows(text, step, b"").rows;
+            assert_eq!(seen, [&b"a\t1"[..], b"", b"b\t\\N", b"the last"], "{step}");
+            assert_eq!(rows(text, step, b"last").rows, [b"the last"], "{step}");
+            assert!(rows(text, step, b"none").rows.is_empty(), "{step}");
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_is_counted_and_takes_no_memory() {
+        let mut text = vec![b'x'; DUMP_ROW_MAX + 1];
+        text.extend_from_slice(b"\nshort\n");
+        let seen = rows(&text, 65_536, b"");
+        assert_eq!((seen.too_long, seen.rows), (1, vec![b"short".to_vec()]));
+        let all = rows(&text[1..], 65_536, b"");
+        assert_eq!((all.too_long, all.rows.len()), (0, 2));
+    }
+
+    #[test]
+    fn fields_are_what_their_escapes_stand_for() {
+        let row = Row::new(br"a\tb\n\\	\N		\101\x4a\x4\8\z\.\0	\");
+        assert_eq!(row.field(0).as_deref(), Some(&b"a\tb\n\\"[..]));
+        assert_eq!(row.field(1), None);
+        assert_eq!(row.field(2).as_deref(), Some(&b""[..]));
+        assert_eq!(row.field(3).as_deref(), Some(&b"AJ\x048z.\0"[..]));
+        assert_eq!(row.field(4).as_deref(), Some(&b"\\"[..]));
+        assert_eq!(row.field(5), None);
+    }
+
+    #[test]
+    fn columns_are_told_from_any_name_of_a_table() {
+        let case = |statement: &str, expected: &[&str]| {
+            assert_eq!(columns(statement), expected, "{statement}");
+        };
+        case("COPY a.b (c, d) FROM stdin;\n", &["c", "d"]);
+        case(
+            r#"COPY "od d ""n"" (x)"."T.(" (id, "a, ""b""") FROM stdin;"#,
+            &["id", "a, \"b\""],
+        );
+        case("COPY public.none  FROM stdin;\n", &[]);
+        case("", &[]);
+        case(r#"COPY "never closed"#, &[]);
+    }
+}

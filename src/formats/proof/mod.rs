@@ -130,7 +130,7 @@ pub fn judge(keys: &EnvKeys, tallies: &BTreeMap<KeyName, Tally>) -> (Vec<Proof>,
 
 fn no_place(name: KeyName) -> Proof {
     Proof {
-        evidence: "no table was there that could hold anything under it".into(),
+        evidence: "no dump here has a table for what it encrypts".into(),
         ..Tally::default().proof(name)
     }
 }

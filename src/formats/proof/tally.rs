@@ -81,26 +81,29 @@ impl Tally {
 
     fn evidence(&self, all: Counts) -> String {
         if self.values() == 0 {
-            return "the dump holds nothing that is encrypted with it".into();
+            return "there is nothing in the dump yet that it could be tried on".into();
         }
-        let tables = self.tables.iter().filter_map(|(name, counts)| {
+        let listed = |intro: &str, of_table: &dyn Fn(&Counts) -> Option<String>| {
+            let tables = self.tables.iter();
+            let parts = tables.filter_map(|(name, counts)| Some(of_table(counts)? + " in " + name));
+            let list = parts.collect::<Vec<_>>().join(", ");
+            (!list.is_empty()).then(|| format!("{intro} {list}"))
+        };
+        let opened = listed("opens", &|counts| {
             let opened = counts.opened + counts.texts;
             let tried = opened + counts.failed;
-            let tests = (tried > 0).then(|| format!("opens {opened} of {tried} in {name}"));
-            let rest = (counts.untested > 0)
-                .then(|| format!("could not be tried on {} in {name}", counts.untested));
-            let parts: Vec<String> = tests.into_iter().chain(rest).collect();
-            (!parts.is_empty()).then(|| parts.join(", "))
+            (tried > 0).then(|| format!("{opened} of {tried}"))
         });
-        let mut evidence = tables.collect::<Vec<_>>().join(", ");
-        if all.opened == 0 && all.failed == 0 && all.texts > 0 {
-            evidence.push_str(&format!(
-                "; these are short texts, {} bytes in all, which a wrong key makes once in 2^{} tries",
-                all.text_bytes,
-                log2_odds(all.text_bytes)
-            ));
-        }
-        evidence
+        let untested = listed("does not count", &|counts| {
+            (counts.untested > 0).then(|| counts.untested.to_string())
+        });
+        let weak = all.opened == 0 && all.failed == 0 && all.texts > 0;
+        let odds = weak.then(|| {
+            let (bytes, odds) = (all.text_bytes, log2_odds(all.text_bytes));
+            format!("these are short texts, {bytes} bytes in all, which a wrong key makes once in 2^{odds} tries")
+        });
+        let parts: Vec<String> = [opened, odds, untested].into_iter().flatten().collect();
+        parts.join("; ")
     }
 }
 
@@ -171,7 +174,7 @@ mod tests {
             ..Counts::default()
         });
         assert_eq!(untested.state, ProofState::Unproven);
-        assert_eq!(untested.evidence, "could not be tried on 2 in t");
+        assert_eq!(untested.evidence, "does not count 2 in t");
     }
 
     #[test]
@@ -183,6 +186,6 @@ mod tests {
         one.merge(other);
         let proof = one.proof(KeyName::Workflow);
         assert_eq!((proof.opened, proof.failed), (1, 1));
-        assert_eq!(proof.evidence, "opens 1 of 1 in a, opens 0 of 1 in b");
+        assert_eq!(proof.evidence, "opens 1 of 1 in a, 0 of 1 in b");
     }
 }

@@ -379,5 +379,86 @@ fn is_jwk(bytes: &[u8]) -> bool {
         #[serde(rename = "kty")]
         _kty: IgnoredAny,
     }
-    serde_json::from_slice::<Jwk>(bytes).is_ok()
+    // A derived struct would take an array, too.
+    bytes.starts_with(b"{") && serde_json::from_slice::<Jwk>(bytes).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEM: &str = "-----BEGIN RSA PRIVATE KEY-----\nMIIB+/==\n-----END RSA PRIVATE KEY-----\n";
+
+    #[test]
+    fn only_a_whole_block_is_pem() {
+        assert_eq!(look(PEM.as_bytes(), Shape::Pem), Look::Certain);
+        for broken in [
+            &PEM[1..],
+            &PEM[..PEM.len() - 2],
+            &PEM.replace("END RSA", "END DSA"),
+            &PEM.replace('+', "!"),
+            "-----BEGIN X-----\n-----END X-----",
+        ] {
+            assert_eq!(look(broken.as_bytes(), Shape::Pem), Look::Wrong, "{broken}");
+        }
+    }
+
+    #[test]
+    fn only_an_object_with_a_type_is_a_web_key() {
+        let case = |text: &str, expected| assert_eq!(look(text.as_bytes(), Shape::Jwk), expected);
+        case(r#"{"use":"sig","kty":"RSA","d":"x"}"#, Look::Certain);
+        case(r#"{"use":"sig"}"#, Look::Wrong);
+        case(r#"{"kty":"RSA""#, Look::Wrong);
+        case(r#"["kty"]"#, Look::Wrong);
+    }
+
+    #[test]
+    fn a_text_is_counted_by_what_is_printable_in_it() {
+        let case = |bytes: &[u8], expected| assert_eq!(look(bytes, Shape::Text), expected);
+        case(b"relay-pw-1", Look::Text(10));
+        case("pässwort".as_bytes(), Look::Text(7));
+        case(b"\xff\xfe", Look::Wrong);
+        case(b"tab\there", Look::Wrong);
+        case(b"", Look::Empty);
+    }
+
+    /// A key pair's private half as it lies in an event, sealed with `key`.
+    fn event(key: &[u8; 32], plain: &str) -> Vec<u8> {
+        use base64::Engine as _;
+        let iv = [7; 16];
+        let mut bytes = plain.as_bytes().to_vec();
+        cfb_mode::Encryptor::<Aes256>::new(key.into(), &iv.into()).encrypt(&mut bytes);
+        let crypted = base64::engine::general_purpose::STANDARD.encode([&iv[..], &bytes].concat());
+        format!(
+            r#"key_pair.added	{{"privateKey": {{"key": {{"KeyID": "oidcKey", "Crypted": "{crypted}", "Algorithm": "aes", "CryptoType": 0}}}}}}"#
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn more_values_than_can_wait_are_counted_and_take_no_memory() -> Result<(), &'static str> {
+        let master = MasterKey::copy_of(&[1; 32]).ok_or("no key")?;
+        let mut zitadel = Zitadel::new(Some(&master));
+        let columns = ["event_type".to_owned(), "payload".to_owned()];
+        let table = Table {
+            schema: "eventstore",
+            name: "events2",
+            columns: &columns,
+        };
+        let target = zitadel.wants(&table).ok_or("not wanted")?;
+        let large = PEM.replace("MIIB", &"A".repeat(40_000));
+        let row = event(&[2; 32], &large);
+        for _ in 0..150 {
+            zitadel.row(target, Row::new(&row));
+        }
+        assert!(zitadel.waiting_bytes <= VALUES_MAX);
+        let key = MasterKey::copy_of(&[2; 32]).ok_or("no key")?;
+        zitadel.system_keys.insert("oidcKey".into(), key);
+        zitadel.has_system_keys = true;
+        let tally = zitadel.finish().ok_or("no tally")?;
+        let counts = tally.proof(crate::formats::envkeys::KeyName::Zitadel);
+        assert!(counts.opened > 90 && counts.failed == 0, "{counts:?}");
+        assert_eq!(tally.values(), 150);
+        Ok(())
+    }
 }
