@@ -171,11 +171,12 @@ impl<'a> Inspection<'a> {
         })
     }
 
-    /// Everything that was found, and the proofs of the keys.
+    /// Everything that was found, faults first, and the proofs of the keys.
     pub(super) fn finish(mut self) -> (Vec<Finding>, Vec<Proof>) {
         self.findings.extend_from_slice(self.keys.findings());
         let (proofs, findings) = judge(self.keys, &self.tallies);
         self.findings.extend(findings);
+        self.findings.sort_by_key(|finding| finding.severity);
         (self.findings, proofs)
     }
 

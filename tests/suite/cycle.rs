@@ -1,6 +1,6 @@
 //! The main path: init, push, list, show, verify, fetch, as an operator runs them.
 
-use crate::support::{Host, NIGHTS, Outcome, fixtures};
+use crate::support::{Host, NIGHTS, Outcome, fixtures, sha256};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -344,8 +344,4 @@ fn what_is_missing_makes_an_archive_suspect_and_never_the_latest() -> Outcome {
     fs::rename(host.path("elsewhere"), host.path(".env.prod"))?;
     assert_eq!(host.push_night(NIGHTS[1])?["verdict"], "sound");
     Ok(())
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    sealift::Digest::of(bytes).to_string()
 }

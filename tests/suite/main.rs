@@ -12,6 +12,7 @@ mod fetch;
 mod house;
 mod includes;
 mod kept;
+mod proofs;
 mod readme;
 mod recipients;
 mod recovery;

@@ -166,6 +166,7 @@ pub async fn push(
         &about.key_fingerprints,
     );
     about.findings.extend(changed);
+    about.findings.sort_by_key(|finding| finding.severity);
     let (components, stored) = writer::write(context, keys, &sources, survey).await?;
     let manifest = unplaced_manifest(context, keys, about, components);
     let pushed = commit::commit(context, keys, catalog, manifest, stored).await?;

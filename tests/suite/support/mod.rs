@@ -193,6 +193,11 @@ impl Host {
     }
 }
 
+/// The digest of some bytes, as the tools print it.
+pub fn sha256(bytes: &[u8]) -> String {
+    sealift::Digest::of(bytes).to_string()
+}
+
 /// Makes a file look as if nobody had written to it for an hour.
 pub fn settle(path: &Path) -> Outcome {
     let old = SystemTime::now() - Duration::from_hours(1);
