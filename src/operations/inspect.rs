@@ -6,7 +6,7 @@
 use crate::formats::envkeys::{EnvKeys, KeyName};
 use crate::formats::pgdump::{self, DumpError, DumpFacts, Unreadable};
 use crate::formats::proof::{Prover, Tally, judge};
-use crate::ports::backups::{AuthMode, BackupsError, DumpName, FileState};
+use crate::ports::backups::{AuthMode, BackupsError, DumpName, FileState, PAIR_WINDOW};
 use crate::ports::files::FileError;
 use crate::words::cancel::{Cancel, Cancelled};
 use crate::words::ids::ComponentName;
@@ -84,7 +84,7 @@ pub fn inspect(
     for path in &request.dumps {
         let state = FileState::of(path)?;
         let name = path.file_name().and_then(|name| name.to_str());
-        let named = name.and_then(DumpName::parse).map(|name| name.component);
+        let named = name.and_then(DumpName::parse);
         let read = inspection.dump(path, named.as_ref(), state.bytes)?;
         if FileState::of(path)? != state {
             return Err(BackupsError::Growing(path.clone()).into());
@@ -112,6 +112,8 @@ pub(super) struct Inspection<'a> {
     cancel: &'a Cancel,
     findings: Vec<Finding>,
     tallies: BTreeMap<KeyName, Tally>,
+    /// The names of those that have the name of a dump.
+    names: Vec<DumpName>,
 }
 
 /// What reading one dump has shown.
@@ -129,14 +131,15 @@ impl<'a> Inspection<'a> {
             cancel,
             findings: Vec::new(),
             tallies: BTreeMap::new(),
+            names: Vec::new(),
         }
     }
 
-    /// Reads a dump; `named` is what its name says that it is of.
+    /// Reads a dump; `named` is what its name says, if it has the name of one.
     pub(super) fn dump(
         &mut self,
         path: &Path,
-        named: Option<&ComponentName>,
+        named: Option<&DumpName>,
         bytes: u64,
     ) -> Result<ReadDump, InspectError> {
         let mut prover = Prover::new(self.keys);
@@ -147,7 +150,8 @@ impl<'a> Inspection<'a> {
         } else {
             ComponentName::app()
         };
-        let component = named.cloned().unwrap_or(by_tables);
+        let component = named.map_or(by_tables, |name| name.component.clone());
+        self.names.extend(named.cloned());
         let (facts, rows) = match report {
             Ok(report) => (Some(report.facts), Some(report.rows)),
             Err(found) => {
@@ -158,7 +162,7 @@ impl<'a> Inspection<'a> {
             }
         };
         if let Some(facts) = &facts {
-            self.check_database(named, &tallies);
+            self.check_database(named.is_some(), &component, &tallies);
             self.check_pg_restore(&component, facts);
         }
         for (key, tally) in tallies {
@@ -173,6 +177,7 @@ impl<'a> Inspection<'a> {
 
     /// Everything that was found, faults first, and the proofs of the keys.
     pub(super) fn finish(mut self) -> (Vec<Finding>, Vec<Proof>) {
+        self.check_stamps();
         self.findings.extend_from_slice(self.keys.findings());
         let (proofs, findings) = judge(self.keys, &self.tallies);
         self.findings.extend(findings);
@@ -215,12 +220,13 @@ impl<'a> Inspection<'a> {
     /// A dump may be whole, and of the wrong database.
     fn check_database(
         &mut self,
-        named: Option<&ComponentName>,
+        is_named: bool,
+        component: &ComponentName,
         tallies: &BTreeMap<KeyName, Tally>,
     ) {
         let is_zitadels = tallies.contains_key(&KeyName::Zitadel);
-        let Some(named) = named else { return };
-        let message = match (*named == ComponentName::zitadel(), is_zitadels) {
+        let message = match (*component == ComponentName::zitadel(), is_zitadels) {
+            _ if !is_named => return,
             (true, false) => {
                 "the zitadel dump is not of Zitadel's database: it has no table \
                  system.encryption_keys"
@@ -228,7 +234,24 @@ impl<'a> Inspection<'a> {
             (false, true) => "the app dump is of Zitadel's database",
             _ => return,
         };
-        self.find("dump-foreign", Severity::Fault, named, message.into());
+        self.find("dump-foreign", Severity::Fault, component, message.into());
+    }
+
+    /// Halves of different times do not belong together, whoever named them as a pair: who signed up
+    /// in between is in one, and not in the other.
+    fn check_stamps(&mut self) {
+        let [one, other] = &self.names[..] else {
+            return;
+        };
+        let gap = one.stamp.duration_since(other.stamp).abs();
+        if one.component != other.component && gap > PAIR_WINDOW {
+            let message = format!(
+                "the two dumps were made {} minutes apart, so they may not fit together",
+                gap.as_mins()
+            );
+            let zitadel = ComponentName::zitadel();
+            self.find("halves-apart", Severity::Fault, &zitadel, message);
+        }
     }
 
     fn check_pg_restore(&mut self, component: &ComponentName, facts: &DumpFacts) {

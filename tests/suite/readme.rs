@@ -42,7 +42,7 @@ fn every_block_of_commands_runs_in_order() -> Outcome {
     let blocks = shell_blocks(&readme()?);
     assert_eq!(
         blocks.len(),
-        4,
+        5,
         "a block came or went: does the README still tell the whole way?"
     );
     for block in blocks {

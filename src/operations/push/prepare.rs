@@ -8,7 +8,7 @@ use crate::formats::envkeys::EnvKeys;
 use crate::formats::manifest::{Kind, is_plain_file_name};
 use crate::operations::context::Context;
 use crate::operations::inspect::Inspection;
-use crate::ports::backups::{AuthMode, BackupsError, Half, PAIR_WINDOW, Pair, wait_until_settled};
+use crate::ports::backups::{AuthMode, BackupsError, Half, wait_until_settled};
 use crate::ports::includes::Include;
 use crate::words::class::Class;
 use crate::words::clock::Timestamp;
@@ -39,7 +39,6 @@ pub(super) fn prepare(
     context: &Context,
 ) -> Result<Prepared, PushError> {
     let mut findings = missing(&request);
-    findings.extend(apart(&request.pair));
     let env = request.env.filter(|env| !env.expose().is_empty());
     let env_keys = env.as_ref().map_or_else(EnvKeys::default, |env| {
         EnvKeys::read(env.expose(), request.auth_mode == AuthMode::Oidc)
@@ -85,7 +84,7 @@ fn dump(
     context.cancel.check()?;
     let state = state?;
     let component = half.name.component.clone();
-    let read = inspection.dump(&half.path, Some(&component), state.bytes)?;
+    let read = inspection.dump(&half.path, Some(&half.name), state.bytes)?;
     Ok(Source {
         name: component,
         kind: Kind::Dump,
@@ -165,22 +164,6 @@ fn missing(request: &PushRequest) -> Vec<Finding> {
         }
     }
     findings
-}
-
-/// Halves of different times do not belong together, whoever named them as a pair: who signed up in
-/// between is in one, and not in the other.
-fn apart(pair: &Pair) -> Option<Finding> {
-    let (app, zitadel) = (pair.app.as_ref()?, pair.zitadel.as_ref()?);
-    let gap = zitadel.name.stamp.duration_since(app.name.stamp).abs();
-    (gap > PAIR_WINDOW).then(|| Finding {
-        code: "halves-apart".into(),
-        severity: Severity::Fault,
-        component: ComponentName::zitadel(),
-        message: format!(
-            "the two dumps were made {} minutes apart, so they may not fit together",
-            gap.as_mins()
-        ),
-    })
 }
 
 /// The include without which a rebuilt host has no OIDC client secret.
