@@ -256,10 +256,19 @@ impl<R: Read> Pieces<'_, R> {
 }
 
 impl<R: Read> Read for Pieces<'_, R> {
+    /// Fills the buffer from as many pieces as it takes: uncompressed, each row is one.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.next(buffer).map_err(|error| {
-            self.failure = Some(error);
-            io::ErrorKind::Other.into()
-        })
+        let mut filled = 0;
+        while filled < buffer.len() && self.failure.is_none() {
+            match self.next(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) => self.failure = Some(error),
+            }
+        }
+        if filled == 0 && self.failure.is_some() {
+            return Err(io::ErrorKind::Other.into());
+        }
+        Ok(filled)
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(super) struct TocReader<R> {
     input: R,
     offset: u64,
-    int_size: u8,
+    int_size: usize,
     offset_size: u8,
     minor: u8,
     /// The part of the dump that is being read, for messages.
@@ -146,7 +146,7 @@ impl<R: Read> TocReader<R> {
         if !(1..=8).contains(&int_size) || !(1..=8).contains(&offset_size) {
             return Err(self.damaged("the sizes of its numbers make no sense"));
         }
-        (self.int_size, self.offset_size, self.minor) = (int_size, offset_size, minor);
+        (self.int_size, self.offset_size, self.minor) = (int_size.into(), offset_size, minor);
         self.compression()
     }
 
@@ -237,18 +237,23 @@ impl<R: Read> TocReader<R> {
 
     /// A number, of which the sign was read already.
     pub(super) fn int_after_sign(&mut self, sign: u8) -> Result<i64, DumpError> {
-        let mut value: u64 = 0;
-        for place in 0..self.int_size {
-            value |= u64::from(self.byte()?) << (8 * place);
-        }
-        let value = i64::try_from(value).map_err(|_| self.damaged("a number is out of range"))?;
-        Ok(if sign == 0 { value } else { -value })
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes[..self.int_size])?;
+        self.signed(sign, bytes)
     }
 
     /// A sign byte and a little-endian number.
     pub(super) fn int(&mut self) -> Result<i64, DumpError> {
-        let sign = self.byte()?;
-        self.int_after_sign(sign)
+        let mut all = [0; 9];
+        self.fill(&mut all[..=self.int_size])?;
+        let [sign, bytes @ ..] = all;
+        self.signed(sign, bytes)
+    }
+
+    fn signed(&self, sign: u8, bytes: [u8; 8]) -> Result<i64, DumpError> {
+        let value = i64::try_from(u64::from_le_bytes(bytes));
+        let value = value.map_err(|_| self.damaged("a number is out of range"))?;
+        Ok(if sign == 0 { value } else { -value })
     }
 
     /// Bytes of table data: at least one, unless the file ends.
@@ -268,6 +273,13 @@ impl<R: Read> TocReader<R> {
     fn byte(&mut self) -> Result<u8, DumpError> {
         self.next_byte()?
             .ok_or_else(|| self.damaged("it ends here"))
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), DumpError> {
+        if self.fill_up_to(bytes)? < bytes.len() {
+            return Err(self.damaged("it ends here"));
+        }
+        Ok(())
     }
 
     fn fill_up_to(&mut self, bytes: &mut [u8]) -> Result<usize, DumpError> {
@@ -307,10 +319,7 @@ impl<R: Read> TocReader<R> {
             let piece = usize::try_from(left)
                 .unwrap_or(usize::MAX)
                 .min(buffer.len());
-            let filled = self.fill_up_to(&mut buffer[..piece])?;
-            if filled < piece {
-                return Err(self.damaged("it ends here"));
-            }
+            self.fill(&mut buffer[..piece])?;
             kept.extend(buffer[..piece].iter().take(most - kept.len()));
             left -= piece as u64;
         }
