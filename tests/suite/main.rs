@@ -17,5 +17,7 @@ mod readme;
 mod recipients;
 mod recovery;
 mod refusals;
+mod restore_commands;
 mod setup;
 mod support;
+mod truncation;

@@ -4,6 +4,8 @@
 //! Promise: nothing of the machine's environment reaches the program but `PATH`, and nothing is
 //! written outside the host's folder.
 
+pub mod postgres;
+
 use serde_json::Value;
 use std::error::Error;
 use std::fs::{self, File};
