@@ -129,8 +129,8 @@ pub enum Command {
     /// Looks at no store and changes nothing. Says of each dump whether it is whole, which
     /// pg_restore reads it and how it gets back into its server; and of each key in the env file
     /// whether it opens what is in the dumps: proven, unproven (there is nothing to try it on), or
-    /// refuted. Exits with 3 if anything is wrong. An uncompressed dump carries no checksum, so a
-    /// changed byte in its rows is found by nobody.
+    /// refuted. Exits with 3 if anything is wrong. Only gzip carries checksums: in
+    /// any other dump a changed byte of a row may be found by nobody.
     #[command(
         after_help = "Example:\n  sealift inspect backups/app-20260131-030000.dump backups/zitadel-20260131-030000.dump --env-file .env.prod"
     )]

@@ -12,6 +12,7 @@ mod fetch;
 mod house;
 mod includes;
 mod kept;
+mod proof_places;
 mod proofs;
 mod readme;
 mod recipients;

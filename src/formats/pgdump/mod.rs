@@ -2,7 +2,9 @@
 //!
 //! Promise: [`inspect`] says yes only to a file in which every declared table has its data, all of it
 //! decompresses with the checksums it carries, every row is counted, and nothing follows the end.
-//! It streams, in constant memory: a length in a hostile file never allocates.
+//! It streams, in constant memory: a length in a hostile file never allocates. What it cannot see is a
+//! byte that changed in a row where nothing sums up the rows: `pg_dump` asks neither lz4 nor zstd for the
+//! checksums that they could have, and has none of its own.
 //!
 //! This is our own code because no kept crate streams the format: the one there is silently yields no
 //! data for a dump without offsets, which is what a pipe makes, and takes one that was cut by a few

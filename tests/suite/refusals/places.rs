@@ -72,6 +72,10 @@ fn a_store_that_cannot_be_written_is_refused_with_its_name() -> Outcome {
         for folder in ["archives", "blobs", "signatures", ""] {
             fs::set_permissions(host.store(folder), Permissions::from_mode(mode))?;
         }
+        // A new blob may belong into a folder that is there already.
+        for folder in fs::read_dir(host.store("blobs"))? {
+            fs::set_permissions(folder?.path(), Permissions::from_mode(mode))?;
+        }
         Ok(())
     };
     closed(0o555)?;
