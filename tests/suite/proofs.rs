@@ -148,6 +148,19 @@ fn a_foreign_key_of_the_right_length_is_refuted_and_never_the_latest() -> Outcom
             fetched.stderr.contains("skipped the newer archive 2"),
             "{fetched:?}"
         );
+        // The same again is archived already; with the right key it is archived anew.
+        let again = host.run(&["push", "--json", &dump])?.expect_code(3)?;
+        assert_eq!(again.json()?["archives"][0]["already_archived"], true);
+        fs::copy(fixtures().join("nights/.env.prod"), host.path(".env.prod"))?;
+        let mended = host
+            .run(&["push", "--json", &dump])?
+            .expect_code(0)?
+            .json()?;
+        let mended = &mended["archives"][0];
+        assert_eq!(
+            (&mended["verdict"], &mended["sequence"]),
+            (&"sound".into(), &3.into())
+        );
     }
     Ok(())
 }
@@ -208,8 +221,12 @@ fn a_vital_key_that_changed_is_found_though_nothing_can_be_tried() -> Outcome {
         message.contains("WORKFLOW_SECRET_KEY is not the one in archive 2"),
         "{message}"
     );
-    // It stays the key that it is now.
+    // It stays the key that it is now, or becomes again what it was.
     push_fresh("20260104-030000")?.expect_code(0)?;
+    set_key(&host, "WORKFLOW_SECRET_KEY", line)?;
+    push_fresh("20260105-030000")?.expect_code(3)?;
+    set_key(&host, "WORKFLOW_SECRET_KEY", FOREIGN)?;
+    push_fresh("20260106-030000")?.expect_code(0)?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! What is archived already: by name, then by digest, then by what the store really shows.
 
 use super::error::PushError;
+use super::prepare::About;
 use super::source::Source;
 use super::survey::ContentFacts;
 use crate::formats::manifest::{BlobEntry, Manifest};
@@ -9,7 +10,7 @@ use crate::operations::context::Context;
 use crate::ports::backups::{FileState, Pair};
 use crate::ports::store::StoreError;
 use crate::words::ids::{BlobId, ComponentName, Digest};
-use crate::words::verdict::{Finding, Severity};
+use crate::words::verdict::{Finding, Severity, Verdict};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 
@@ -38,8 +39,12 @@ pub(super) fn dropped<'a>(catalog: &'a Catalog, sources: &[Source]) -> Vec<&'a C
         .collect()
 }
 
-/// Keys that can never be made again, and are not those of the last archive that this host has made
-/// with them. Another host's fingerprints say nothing here: they are keyed with its own key.
+const KEY_CHANGED: &str = "key-changed";
+
+/// Keys that can never be made again, and have changed: they are neither those of the last archive
+/// that this host has made with them, nor those of its last sound one. So a wrong env file is found,
+/// the right one put back is not, and an instance that was set up anew is found once. Another host's
+/// fingerprints say nothing here: they are keyed with its own key.
 pub(super) fn changed_keys(
     catalog: &Catalog,
     signer: &str,
@@ -47,16 +52,21 @@ pub(super) fn changed_keys(
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (key, fingerprint) in fingerprints {
-        let mut own = catalog
-            .archives
-            .iter()
-            .filter(|archive| archive.signer == signer);
-        let before = own.rfind(|archive| archive.key_fingerprints.contains_key(key));
-        let Some(archive) = before.filter(|a| a.key_fingerprints[key] != *fingerprint) else {
+        let archives = catalog.archives.iter().rev();
+        let mut before = archives
+            .filter(|archive| archive.signer == signer)
+            .filter_map(|archive| Some((archive, archive.key_fingerprints.get(key)?)));
+        let Some((archive, last)) = before.next() else {
             continue;
         };
+        let is_sound = |archive: &Summary| archive.verdict == Verdict::Sound;
+        let sound = Some((archive, last)).filter(|_| is_sound(archive));
+        let sound = sound.or_else(|| before.find(|(archive, _)| is_sound(archive)));
+        if last == fingerprint || sound.is_some_and(|(_, sound)| sound == fingerprint) {
+            continue;
+        }
         findings.push(Finding {
-            code: "key-changed".into(),
+            code: KEY_CHANGED.into(),
             severity: Severity::Fault,
             component: ComponentName::env(),
             message: format!(
@@ -69,7 +79,8 @@ pub(super) fn changed_keys(
     findings
 }
 
-/// Of archives with these names, those that hold all of the sources, the newest last.
+/// Of archives with these names, those that hold all of the sources, the newest last. A suspect one
+/// counts only if the same would be found today: what was mended is to be archived anew.
 ///
 /// # Errors
 /// [`PushError::ChangedSinceArchived`] if a dump of the same name has other bytes.
@@ -77,6 +88,7 @@ pub(super) fn archived<'a>(
     known: &[&'a Summary],
     sources: &[Source],
     contents: &[ContentFacts],
+    about: &About,
 ) -> Result<Vec<&'a Summary>, PushError> {
     for archive in known {
         for (source, found) in sources
@@ -112,7 +124,25 @@ pub(super) fn archived<'a>(
             }
         })
     };
-    Ok(known.iter().filter(covers).copied().collect())
+    let stands = |archive: &&&Summary| {
+        archive.verdict == Verdict::Sound
+            || (archive.key_fingerprints == about.key_fingerprints
+                && faults(&archive.findings).eq(faults(&about.findings)))
+    };
+    Ok(known
+        .iter()
+        .filter(covers)
+        .filter(stands)
+        .copied()
+        .collect())
+}
+
+/// What is wrong with the pair itself, whatever came before it.
+fn faults(findings: &[Finding]) -> impl Iterator<Item = (&str, &ComponentName)> {
+    let faults = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Fault && finding.code != KEY_CHANGED);
+    faults.map(|finding| (finding.code.as_str(), &finding.component))
 }
 
 /// The newest of some archives whose every blob the store shows with its size. One that lacks a

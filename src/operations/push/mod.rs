@@ -146,6 +146,13 @@ pub async fn push(
     let digest_key = keys.secret_digest.clone();
     let prepared = blocking(move || prepare::prepare(request, &digest_key, &reading)).await??;
     let (sources, mut about): (Arc<[Source]>, _) = (prepared.sources.into(), prepared.about);
+    let changed = known::changed_keys(
+        &catalog,
+        &keys.signing.fingerprint(),
+        &about.key_fingerprints,
+    );
+    about.findings.extend(changed);
+    about.findings.sort_by_key(|finding| finding.severity);
     for name in known::dropped(&catalog, &sources) {
         context.monitor.warn(&format!(
             "the archive before has {name}, and this one will not"
@@ -154,19 +161,12 @@ pub async fn push(
     let known = known::named(&catalog, &sources);
     let survey = survey::survey(context, keys, &sources, !known.is_empty()).await?;
     if let Some(survey) = &survey {
-        let archived = known::archived(&known, &sources, &survey.contents)?;
+        let archived = known::archived(&known, &sources, &survey.contents, &about)?;
         if let Some(archive) = known::whole(context, archived).await? {
             leftovers::remove(context).await;
             return Ok(unchanged(context, archive));
         }
     }
-    let changed = known::changed_keys(
-        &catalog,
-        &keys.signing.fingerprint(),
-        &about.key_fingerprints,
-    );
-    about.findings.extend(changed);
-    about.findings.sort_by_key(|finding| finding.severity);
     let (components, stored) = writer::write(context, keys, &sources, survey).await?;
     let manifest = unplaced_manifest(context, keys, about, components);
     let pushed = commit::commit(context, keys, catalog, manifest, stored).await?;
