@@ -27,6 +27,17 @@ impl Fields {
     }
 }
 
+/// A finding in one line.
+pub fn finding_text(finding: &Finding) -> String {
+    let Finding {
+        code,
+        component,
+        message,
+        ..
+    } = finding;
+    format!("{code} ({component}): {message}")
+}
+
 /// What was found, and what the keys came to.
 pub fn finding_fields(fields: &mut Fields, findings: &[Finding], proofs: &[Proof]) {
     for finding in findings {
@@ -34,13 +45,7 @@ pub fn finding_fields(fields: &mut Fields, findings: &[Finding], proofs: &[Proof
             Severity::Fault => "finding",
             Severity::Note => "note",
         };
-        let Finding {
-            code,
-            component,
-            message,
-            ..
-        } = finding;
-        fields.add(label, &format!("{code} ({component}): {message}"));
+        fields.add(label, &finding_text(finding));
     }
     for proof in proofs {
         let Proof { key, evidence, .. } = proof;

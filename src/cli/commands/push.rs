@@ -3,14 +3,14 @@
 use crate::cli::args::PushArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::fields::{key_states, verdict};
-use crate::cli::output::{Output, human};
+use crate::cli::fields::{finding_text, key_states, verdict};
+use crate::cli::output::{Output, human, note};
 use crate::cli::session::Session;
 use crate::cli::settings::Settings;
 use sealift::{
     ArchiveId, AuthMode, BackupsError, Context, Finding, Instance, Pair, Proof, PushError,
-    PushKeys, PushRequest, Pushed, Secret, Sequence, Timestamp, Verdict, pair_up, pairs_of, push,
-    scan, unarchived,
+    PushKeys, PushRequest, Pushed, Secret, Sequence, Severity, Timestamp, Verdict, pair_up,
+    pairs_of, push, scan, shell_word, unarchived,
 };
 use serde::Serialize;
 use std::path::Path;
@@ -122,11 +122,13 @@ impl Pusher {
         }
         let mut bad = None;
         for pair in pairs {
+            let dump = pair.halves().next().map(|half| half.path.clone());
             match self.push(pair).await {
                 Ok(None) => {}
                 Ok(Some(pushed)) => {
                     let line = Line::from(pushed);
                     output.line(&text(&line))?;
+                    explain(&line, dump.as_deref());
                     document.archives.push(line);
                 }
                 // One bad dump that nobody removes must not keep every later night on the host.
@@ -205,6 +207,22 @@ impl From<Pushed> for Line {
             new_bytes: pushed.new_bytes,
             stored_bytes: pushed.stored_bytes,
         }
+    }
+}
+
+/// Says what is wrong with a suspect archive, and what to do when it is mended.
+fn explain(line: &Line, dump: Option<&Path>) {
+    let faults = line.findings.iter();
+    let faults = faults.filter(|finding| finding.severity == Severity::Fault);
+    faults.for_each(|finding| note("finding", &finding_text(finding)));
+    if line.verdict == Verdict::Suspect
+        && let Some(dump) = dump
+    {
+        let dump = shell_word(&dump.display().to_string());
+        note(
+            "hint",
+            &format!("once that is mended, archive the pair anew: sealift push {dump}"),
+        );
     }
 }
 
