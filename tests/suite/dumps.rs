@@ -88,6 +88,51 @@ fn a_cut_at_any_place_of_a_small_dump_is_found() -> Outcome {
 }
 
 #[test]
+fn an_lz4_frame_without_its_end_mark_is_found() -> Outcome {
+    let whole = fs::read(fixtures().join("majors/pg18-lz4-pipe.dump"))?;
+    let frames = places_of(&whole, b"\x04\x22\x4d\x18");
+    assert!(frames.len() > 1, "{frames:?}");
+    for frame in frames {
+        // The head of the frame is a piece of its own; a sign and four bytes are before each piece.
+        let size = frame + 8;
+        let length = u32::from_le_bytes(whole[size..size + 4].try_into()?);
+        let end = size + 4 + usize::try_from(length)?;
+        for missing in 1..=4_u32 {
+            let mut bytes = whole.clone();
+            bytes[size..size + 4].copy_from_slice(&(length - missing).to_le_bytes());
+            bytes.drain(end - usize::try_from(missing)?..end);
+            let found = damage(&bytes).ok_or_else(|| format!("{frame}: taken for whole"))?;
+            assert!(found.contains("incomplete lz4 frame"), "{found}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn rows_whose_end_is_not_a_line_of_its_own_are_found() -> Outcome {
+    let whole = fs::read(fixtures().join("majors/pg18-none-pipe.dump"))?;
+    // The end is a piece of its own, with a sign and four bytes before it.
+    let ends = places_of(&whole, b"\n\x00\x05\x00\x00\x00\\.\n\n\n");
+    assert!(ends.len() > 1, "{ends:?}");
+    for end in ends {
+        let mut bytes = whole.clone();
+        bytes[end] = b'x';
+        let found = damage(&bytes).ok_or_else(|| format!("{end}: taken for whole"))?;
+        assert!(
+            found.contains("its rows do not come to their end"),
+            "{found}"
+        );
+    }
+    Ok(())
+}
+
+/// Every place of a text.
+fn places_of(bytes: &[u8], text: &[u8]) -> Vec<usize> {
+    let all = 0..bytes.len();
+    all.filter(|&at| bytes[at..].starts_with(text)).collect()
+}
+
+#[test]
 fn a_damaged_dump_is_archived_and_never_the_latest() -> Outcome {
     let host = Host::new()?;
     host.push_night(NIGHTS[0])?;

@@ -15,11 +15,14 @@ const LARGE_OBJECTS: u8 = 3;
 /// The sign of the number of entries: no block starts with it.
 const SECOND_TOC: u8 = 0;
 
-/// What COPY text ends with, as `pg_dump` writes it.
-const COPY_END: &[u8] = b"\\.\n\n\n";
+/// What COPY text ends with, as `pg_dump` writes it; without the first newline if there is no row.
+const COPY_END: &[u8] = b"\n\\.\n\n\n";
 
 /// zstd frames that need more than 16 MiB to open are refused: `pg_dump` makes none by itself.
 const ZSTD_WINDOW: u32 = 24;
+
+/// What frames start with that `pg_dump` never writes: their blocks are 8 MiB each, however small.
+const LZ4_LEGACY: u8 = 0x02;
 
 /// Everything behind the table of contents.
 pub(super) struct Blocks<'v, R> {
@@ -58,6 +61,9 @@ impl<'v, R: Read> Blocks<'v, R> {
 
     /// Reads to the end and returns the rows of each table.
     pub(super) fn read_all(mut self) -> Result<BTreeMap<String, u64>, DumpError> {
+        if self.due.len() < self.entries.len() {
+            return Err(self.reader.damaged("two of its entries have the same id"));
+        }
         loop {
             "the space between tables".clone_into(&mut self.reader.place);
             match self.reader.next_byte()? {
@@ -95,7 +101,7 @@ impl<'v, R: Read> Blocks<'v, R> {
         if entry.content != Content::CopyRows {
             return Ok(());
         }
-        if content.tail != COPY_END {
+        if content.tail != COPY_END && content.tail != COPY_END[1..] {
             return Err(self.reader.damaged("its rows do not come to their end"));
         }
         // The end itself has three lines.
@@ -143,6 +149,7 @@ impl<'v, R: Read> Blocks<'v, R> {
             reader: &mut self.reader,
             left: 0,
             ended: false,
+            dry: false,
             failure: None,
         };
         let mut rows = wanted.map(|wanted| RowSplitter::new(wanted, self.visitor));
@@ -189,9 +196,17 @@ fn sum_up<R: Read>(
             let mut decoder = flate2::bufread::ZlibDecoder::new(pieces);
             (read_all(&mut decoder, rows)?, decoder.into_inner())
         }
+        "lz4" if pieces.buffer().first() == Some(&LZ4_LEGACY) => {
+            return Err(io::Error::other("it is a frame of an older lz4"));
+        }
         "lz4" => {
             let mut decoder = lz4_flex::frame::FrameDecoder::new(pieces);
-            (read_all(&mut decoder, rows)?, decoder.into_inner())
+            let (summary, rest) = (read_all(&mut decoder, rows)?, decoder.into_inner());
+            if rest.get_ref().dry {
+                // The decoder takes an end without its mark for one.
+                return Err(io::Error::other("incomplete lz4 frame"));
+            }
+            (summary, rest)
         }
         "zstd" => {
             let mut decoder = zstd::Decoder::with_buffer(pieces)?.single_frame();
@@ -227,6 +242,8 @@ struct Pieces<'a, R> {
     reader: &'a mut TocReader<R>,
     left: u64,
     ended: bool,
+    /// More was asked for than there is.
+    dry: bool,
     /// Why reading failed, in words of ours.
     failure: Option<DumpError>,
 }
@@ -269,6 +286,7 @@ impl<R: Read> Read for Pieces<'_, R> {
         if filled == 0 && self.failure.is_some() {
             return Err(io::ErrorKind::Other.into());
         }
+        self.dry |= filled == 0;
         Ok(filled)
     }
 }

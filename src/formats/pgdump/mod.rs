@@ -252,6 +252,19 @@ mod tests {
     }
 
     #[test]
+    fn two_entries_with_one_id_are_found() {
+        let mut twice = dump(16);
+        let entry = twice.split_off(81);
+        twice[77] = 2; // entries
+        twice.extend([entry.clone(), entry].concat());
+        let found = inspect(&twice[..], &mut ()).map_err(|found| found.error);
+        assert!(
+            matches!(&found, Err(DumpError::Damaged { reason, .. }) if reason.contains("same id")),
+            "{found:?}"
+        );
+    }
+
+    #[test]
     fn a_length_that_lies_does_not_allocate() {
         let mut hostile = dump(16);
         let at = 12 + 35; // the length of the database's name
