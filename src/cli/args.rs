@@ -168,6 +168,9 @@ pub struct PushArgs {
     /// Archive a dump whose other half is missing; the archive is suspect
     #[arg(long)]
     pub allow_half: bool,
+    /// Take keys that changed for the right ones: a new instance took the place of the old one
+    #[arg(long)]
+    pub accept_new_keys: bool,
 }
 
 #[derive(Debug, clap::Args)]

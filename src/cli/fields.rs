@@ -98,8 +98,7 @@ pub fn commands(facts: &DumpFacts, component: &ComponentName, file: &str) -> Vec
 
 /// A verdict, with the codes of what speaks against it.
 pub fn verdict(verdict: Verdict, findings: &[Finding]) -> String {
-    let is_fault = |finding: &&Finding| finding.severity == Severity::Fault;
-    let faults = findings.iter().filter(is_fault);
+    let faults = findings.iter().filter(|finding| finding.is_fault());
     let codes: Vec<&str> = faults.map(|finding| finding.code.as_str()).collect();
     if codes.is_empty() {
         verdict.as_str().into()

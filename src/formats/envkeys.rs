@@ -5,10 +5,10 @@
 //! what is in a dump is for a proof to tell.
 
 use crate::formats::chunk::SecretDigestKey;
-use crate::formats::envfile::EnvFile;
+use crate::formats::envfile::{EnvFile, EnvFileError};
 use crate::words::ids::{ComponentName, Digest};
 use crate::words::secret::Secret;
-use crate::words::verdict::{Finding, Severity};
+use crate::words::verdict::Finding;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -28,15 +28,17 @@ pub enum KeyName {
     Directory,
 }
 
-/// The 32 bytes of a key, wiped when they are dropped.
-pub struct MasterKey(Zeroizing<[u8; 32]>);
+/// The 32 bytes of a key, wiped when they are dropped. They lie apart, for what is moved leaves a copy.
+pub struct MasterKey(Box<Zeroizing<[u8; 32]>>);
 
 /// The keys of an env file.
 #[derive(Default)]
 pub struct EnvKeys {
     keys: BTreeMap<KeyName, MasterKey>,
-    absent: Vec<KeyName>,
-    findings: Vec<Finding>,
+    /// Of each that is not there, or cannot be one: a code for the finding, and why.
+    lacks: BTreeMap<KeyName, (&'static str, String)>,
+    unreadable: Option<EnvFileError>,
+    zitadel: bool,
 }
 
 /// What lazyit's placeholders start with.
@@ -85,7 +87,7 @@ impl MasterKey {
     /// The key of these bytes, if they are 32; copied to where they are wiped, and nowhere else.
     #[must_use]
     pub fn copy_of(bytes: &[u8]) -> Option<Self> {
-        let mut key = Zeroizing::new([0; 32]);
+        let mut key = Box::new(Zeroizing::new([0; 32]));
         (bytes.len() == key.len()).then(|| key.copy_from_slice(bytes))?;
         Some(Self(key))
     }
@@ -98,54 +100,39 @@ impl MasterKey {
 }
 
 impl EnvKeys {
-    /// Reads the keys of an env file; `zitadel` says whether the instance has one.
+    /// Reads the keys of an env file; `zitadel` says whether the instance is to have one.
     #[must_use]
     pub fn read(env: &[u8], zitadel: bool) -> Self {
-        let mut keys = Self::default();
-        let file = match EnvFile::parse(env, &|_| None) {
-            Ok(file) => file,
-            Err(error) => {
-                let message = format!("the env file is not understood: {error}");
-                keys.find("env-unreadable", message);
-                return keys;
-            }
+        let mut keys = Self {
+            zitadel,
+            ..Self::default()
         };
-        let expected = |name: &KeyName| zitadel || *name != KeyName::Zitadel;
-        for name in KeyName::ALL.into_iter().filter(expected) {
-            let value = file.get(name.as_str()).map(Secret::expose);
-            keys.take(name, value.filter(|value| !value.is_empty()));
+        match EnvFile::parse(env, &|_| None) {
+            Ok(file) => KeyName::ALL.into_iter().for_each(|name| {
+                let value = file.get(name.as_str()).map(Secret::expose);
+                keys.take(name, value.filter(|value| !value.is_empty()));
+            }),
+            Err(error) => keys.unreadable = Some(error),
         }
         keys
     }
 
     fn take(&mut self, name: KeyName, value: Option<&[u8]>) {
         let text = name.as_str();
-        match value {
-            None => {
-                self.absent.push(name);
-                if name.is_vital() {
-                    self.find("key-missing", format!("the env file has no {text}"));
-                }
-            }
+        let lack = match value {
+            None => ("key-missing", format!("the env file has no {text}")),
             Some(value) if value.starts_with(PLACEHOLDER) => {
-                self.find("key-placeholder", format!("{text} is still a placeholder"));
+                ("key-placeholder", format!("{text} is still a placeholder"))
             }
             Some(value) => match name.read(value) {
+                None => ("key-length", format!("{text} is not {}", name.shape())),
                 Some(key) => {
                     self.keys.insert(name, key);
+                    return;
                 }
-                None => self.find("key-length", format!("{text} is not {}", name.shape())),
             },
-        }
-    }
-
-    fn find(&mut self, code: &str, message: String) {
-        self.findings.push(Finding {
-            code: code.into(),
-            severity: Severity::Fault,
-            component: ComponentName::env(),
-            message,
-        });
+        };
+        self.lacks.insert(name, lack);
     }
 
     /// A key that has the shape of one.
@@ -154,16 +141,33 @@ impl EnvKeys {
         self.keys.get(&name)
     }
 
-    /// Whether there is an env file that has not this key.
+    /// Whether the instance is one that has this key, or may have it.
     #[must_use]
-    pub fn lacks(&self, name: KeyName) -> bool {
-        self.absent.contains(&name)
+    pub fn is_expected(&self, name: KeyName) -> bool {
+        self.zitadel || name != KeyName::Zitadel
     }
 
-    /// Everything that is wrong with the keys.
+    /// Everything that is wrong with the keys, whatever is in the dumps.
     #[must_use]
-    pub fn findings(&self) -> &[Finding] {
-        &self.findings
+    pub fn findings(&self) -> Vec<Finding> {
+        let unreadable = self.unreadable.as_ref().map(|error| {
+            let message = format!("the env file is not understood: {error}");
+            ("env-unreadable", message)
+        });
+        let lacks = self.lacks.iter();
+        let vital = lacks.filter(|(name, _)| name.is_vital() && self.is_expected(**name));
+        let all = unreadable
+            .into_iter()
+            .chain(vital.map(|(_, lack)| lack.clone()));
+        all.map(|(code, message)| Finding::fault(code, ComponentName::env(), message))
+            .collect()
+    }
+
+    /// What is wrong with a key that an instance may do without: a code, and a sentence that goes on.
+    #[must_use]
+    pub fn lack(&self, name: KeyName) -> Option<(&'static str, &str)> {
+        let (code, message) = self.lacks.get(&name).filter(|_| !name.is_vital())?;
+        Some((code, message))
     }
 
     /// A fingerprint of each vital key, by its name. It tells whether the key is the one of another
@@ -186,8 +190,8 @@ impl EnvKeys {
 }
 
 fn hex_key(value: &[u8]) -> Option<MasterKey> {
-    let mut key = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(value, &mut *key).ok()?;
+    let mut key = Box::new(Zeroizing::new([0; 32]));
+    hex::decode_to_slice(value, &mut key[..]).ok()?;
     Some(MasterKey(key))
 }
 
@@ -217,8 +221,8 @@ mod tests {
 
     fn codes(env: &str, zitadel: bool) -> Vec<String> {
         let keys = EnvKeys::read(env.as_bytes(), zitadel);
-        let findings = keys.findings().iter();
-        findings.map(|finding| finding.code.clone()).collect()
+        let findings = keys.findings().into_iter();
+        findings.map(|finding| finding.code).collect()
     }
 
     /// The good file with another value for one key.
@@ -258,8 +262,7 @@ mod tests {
             ),
             ("WORKFLOW_SECRET_KEY", "", "key-missing"),
             ("WORKFLOW_SECRET_KEY", "CHANGE_ME", "key-placeholder"),
-            ("SMTP_SECRET_KEY", "short", "key-length"),
-            ("DIRECTORY_SECRET_KEY", "CHANGE_ME", "key-placeholder"),
+            ("WORKFLOW_SECRET_KEY", "short", "key-length"),
         ] {
             assert_eq!(codes(&with(name, value), true), [code], "{name}={value}");
         }
@@ -270,6 +273,17 @@ mod tests {
         assert!(codes(&with("SMTP_SECRET_KEY", ""), true).is_empty());
         assert!(codes(&with("DIRECTORY_SECRET_KEY", ""), true).is_empty());
         assert!(codes(&with("ZITADEL_MASTERKEY", ""), false).is_empty());
+        for (value, code) in [
+            ("", "key-missing"),
+            ("CHANGE_ME", "key-placeholder"),
+            ("x", "key-length"),
+        ] {
+            let env = with("SMTP_SECRET_KEY", value);
+            assert!(codes(&env, true).is_empty(), "{value}");
+            let keys = EnvKeys::read(env.as_bytes(), true);
+            assert_eq!(keys.lack(KeyName::Smtp).map(|lack| lack.0), Some(code));
+            assert_eq!(keys.lack(KeyName::Directory), None);
+        }
     }
 
     #[test]

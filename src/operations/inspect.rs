@@ -12,7 +12,8 @@ use crate::words::cancel::{Cancel, Cancelled};
 use crate::words::ids::ComponentName;
 use crate::words::monitor::Monitor;
 use crate::words::secret::Secret;
-use crate::words::verdict::{Finding, Proof, Severity};
+use crate::words::verdict::{Finding, Proof};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -157,7 +158,11 @@ impl<'a> Inspection<'a> {
             Err(found) => {
                 let file = path.file_name().unwrap_or_default().to_string_lossy();
                 let message = format!("{file} cannot be restored: {}", found.error);
-                self.find("dump-unreadable", Severity::Fault, &component, message);
+                self.findings.push(Finding::fault(
+                    "dump-unreadable",
+                    component.clone(),
+                    message,
+                ));
                 (found.facts, None)
             }
         };
@@ -178,10 +183,11 @@ impl<'a> Inspection<'a> {
     /// Everything that was found, faults first, and the proofs of the keys.
     pub(super) fn finish(mut self) -> (Vec<Finding>, Vec<Proof>) {
         self.check_stamps();
-        self.findings.extend_from_slice(self.keys.findings());
+        self.findings.extend(self.keys.findings());
         let (proofs, findings) = judge(self.keys, &self.tallies);
         self.findings.extend(findings);
-        self.findings.sort_by_key(|finding| finding.severity);
+        self.findings
+            .sort_by_key(|finding| Reverse(finding.severity));
         (self.findings, proofs)
     }
 
@@ -234,7 +240,8 @@ impl<'a> Inspection<'a> {
             (false, true) => "the app dump is of Zitadel's database",
             _ => return,
         };
-        self.find("dump-foreign", Severity::Fault, component, message.into());
+        self.findings
+            .push(Finding::fault("dump-foreign", component.clone(), message));
     }
 
     /// Halves of different times do not belong together, whoever named them as a pair: who signed up
@@ -249,8 +256,11 @@ impl<'a> Inspection<'a> {
                 "the two dumps were made {} minutes apart, so they may not fit together",
                 gap.as_mins()
             );
-            let zitadel = ComponentName::zitadel();
-            self.find("halves-apart", Severity::Fault, &zitadel, message);
+            self.findings.push(Finding::fault(
+                "halves-apart",
+                ComponentName::zitadel(),
+                message,
+            ));
         }
     }
 
@@ -262,17 +272,12 @@ impl<'a> Inspection<'a> {
                 facts.archive_version,
                 facts.oldest_pg_restore()
             );
-            self.find("pg-restore-too-old", Severity::Note, component, message);
+            self.findings.push(Finding::note(
+                "pg-restore-too-old",
+                component.clone(),
+                message,
+            ));
         }
-    }
-
-    fn find(&mut self, code: &str, severity: Severity, component: &ComponentName, message: String) {
-        self.findings.push(Finding {
-            code: code.into(),
-            severity,
-            component: component.clone(),
-            message,
-        });
     }
 }
 

@@ -254,6 +254,7 @@ impl Host {
                 path: self.folder.join("zitadel-secrets"),
                 skip: Vec::new(),
             }],
+            accept_new_keys: false,
             tool: "sealift demo".into(),
         };
         let Pushed {

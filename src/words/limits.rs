@@ -41,8 +41,8 @@ pub const UPLOADS_IN_FLIGHT: usize = 1;
 
 /// The env file is read whole, up to this size.
 pub const ENV_FILE_MAX: u64 = 1024 * 1024;
-/// No dump has more tables than this; each takes about 300 bytes while a dump is read.
-pub const DUMP_TABLES_MAX: usize = 50_000;
+/// No dump has more tables than this; each takes about 1 KiB at most while a dump is read.
+pub const DUMP_TABLES_MAX: usize = 10_000;
 /// Longer rows of a dump are counted, but not looked into.
 pub const DUMP_ROW_MAX: usize = 1024 * 1024;
 /// No string in a dump's table of contents is longer than this.

@@ -17,8 +17,7 @@ impl Verdict {
     /// What some findings come to.
     #[must_use]
     pub fn of(findings: &[Finding]) -> Self {
-        let is_fault = |finding: &Finding| finding.severity == Severity::Fault;
-        if findings.iter().any(is_fault) {
+        if findings.iter().any(Finding::is_fault) {
             Self::Suspect
         } else {
             Self::Sound
@@ -49,15 +48,44 @@ pub struct Finding {
     pub message: String,
 }
 
-/// How much a finding matters.
+/// How much a finding matters. A reader takes a word that it does not know for a fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
+    /// A restore works, but not in the way that one might try first, or not of every last thing.
+    Note,
     /// A restore would fail, or nobody could say that it would not.
     #[default]
+    #[serde(other)]
     Fault,
-    /// A restore works, but not in the way that one might try first.
-    Note,
+}
+
+impl Finding {
+    /// A finding that makes an archive suspect.
+    #[must_use]
+    pub fn fault(code: &str, component: ComponentName, message: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            severity: Severity::Fault,
+            component,
+            message: message.into(),
+        }
+    }
+
+    /// A finding that does not.
+    #[must_use]
+    pub fn note(code: &str, component: ComponentName, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Note,
+            ..Self::fault(code, component, message)
+        }
+    }
+
+    /// Whether it makes an archive suspect.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        self.severity == Severity::Fault
+    }
 }
 
 /// Whether a key of the env file was seen to open data in a dump.
@@ -78,16 +106,17 @@ pub struct Proof {
     pub evidence: String,
 }
 
-/// What trying a key on a dump has shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// What trying a key on a dump has shown. A reader takes a word that it does not know for `unproven`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProofState {
     /// It opens what is there.
     Proven,
-    /// There is nothing to try it on, or too little.
-    Unproven,
-    /// There is something that it should open, and does not.
+    /// There is something that it should open, and it opens nothing.
     Refuted,
+    /// There is nothing to try it on, or too little.
+    #[serde(other)]
+    Unproven,
 }
 
 impl ProofState {

@@ -133,6 +133,35 @@ fn places_of(bytes: &[u8], text: &[u8]) -> Vec<usize> {
 }
 
 #[test]
+fn rows_that_end_too_early_are_found() -> Outcome {
+    let whole = fs::read(fixtures().join("majors/pg18-none-pipe.dump"))?;
+    let row = b"12\tPGDMP\n";
+    let place = whole.windows(row.len()).position(|bytes| bytes == row);
+    let place = place.ok_or("no such row")?;
+    for (what, found) in [
+        (
+            b"12\tPG\n\\.\n",
+            Some("its rows come to their end before it"),
+        ),
+        (b"12\tPG\\n\\.", Some("its rows do not")),
+        (b"12\tPGDM\\.", None),
+    ] {
+        let mut changed = whole.clone();
+        changed[place..place + row.len()].copy_from_slice(what);
+        let damage = damage(&changed);
+        // Without its newline a row is one with the next, and that alone is no damage to be seen.
+        let expected = found.filter(|found| found.contains("before"));
+        assert_eq!(damage.is_some(), expected.is_some(), "{damage:?}");
+        assert!(
+            damage
+                .unwrap_or_default()
+                .contains(expected.unwrap_or_default())
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn a_damaged_dump_is_archived_and_never_the_latest() -> Outcome {
     let host = Host::new()?;
     host.push_night(NIGHTS[0])?;

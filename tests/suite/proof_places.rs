@@ -59,17 +59,31 @@ impl Bench {
         Ok(file)
     }
 
-    /// What becomes of a key, by the right env file or the wrong one.
-    fn proof(&self, dump: &str, env: &str, key: &str) -> Result<Value> {
-        let run = self
-            .host
-            .run(&["inspect", dump, "--env-file", env, "--json"])?;
+    /// What `inspect` finds with the right env file or the wrong one.
+    fn inspect(&self, dump: &str, env: &str) -> Result<Value> {
+        let args = ["inspect", dump, "--env-file", env, "--json"];
+        let run = self.host.run(&args)?;
         let found = run.json()?;
-        let proof = proofs_of(&found).find(|proof| proof["key"] == key);
-        let proof = proof.ok_or("no proof")?;
-        let is_refuted = proofs_of(&found).any(|proof| proof["state"] == "refuted");
-        run.expect_code(if is_refuted { 3 } else { 0 })?;
-        Ok(proof.clone())
+        let code = if found["verdict"] == "sound" { 0 } else { 3 };
+        run.expect_code(code)?;
+        Ok(found)
+    }
+
+    /// What becomes of a key.
+    fn proof(&self, dump: &str, env: &str, key: &str) -> Result<Value> {
+        let found = self.inspect(dump, env)?;
+        let mut proofs = found["proofs"].as_array().into_iter().flatten();
+        let proof = proofs.find(|proof| proof["key"] == key);
+        Ok(proof.ok_or("no proof")?.clone())
+    }
+
+    /// The codes of what is found with the right env file.
+    fn codes(&self, dump: &str) -> Result<Vec<String>> {
+        let found = self.inspect(dump, "right")?;
+        let findings = found["findings"].as_array().into_iter().flatten();
+        Ok(findings
+            .map(|finding| format!("{} {}", finding["severity"], finding["code"]))
+            .collect())
     }
 
     /// One table alone has something to try a key on.
@@ -86,10 +100,6 @@ impl Bench {
         assert_eq!(proof["opened"], 0, "{proof:#}");
         Ok(())
     }
-}
-
-fn proofs_of(found: &Value) -> impl Iterator<Item = &Value> {
-    found["proofs"].as_array().into_iter().flatten()
 }
 
 const NO_KEYS: &str = "TRUNCATE projections.keys4_private;";
@@ -123,17 +133,22 @@ fn a_foreign_master_key_is_refuted_by_each_place_alone() -> Outcome {
     );
     assert_eq!(weak["state"], "unproven");
     assert_eq!(bench.proof(&dump, "wrong", key)?["state"], "refuted");
-    // Enough of them is a proof.
-    let more = mail.clone()
+    // The same one nine times more is not one byte more.
+    let copies = mail.clone()
         + "INSERT INTO projections.smtp_configs5 SELECT id || n, instance_id, creation_date, change_date,
-               description, state FROM projections.smtp_configs5, generate_series(1, 3) n;
+               description, state FROM projections.smtp_configs5, generate_series(1, 9) n;
            INSERT INTO projections.smtp_configs5_smtp SELECT id || n, instance_id, tls, sender_address, host,
-               username, password FROM projections.smtp_configs5_smtp, generate_series(1, 3) n;";
-    let dump = bench.dump("zitadel", &more)?;
+               username, password FROM projections.smtp_configs5_smtp, generate_series(1, 9) n;";
+    let dump = bench.dump("zitadel", &copies)?;
+    assert_eq!(bench.proof(&dump, "right", key)?["state"], "unproven");
+    // A long text is a proof.
+    let long = "UPDATE projections.smtp_configs5_smtp SET password = (SELECT private_key FROM projections.web_keys1);";
+    let long = long.to_owned() + &mail;
+    let dump = bench.dump("zitadel", &long)?;
     bench.expect(&dump, key, table, "proven")?;
-    let targets = mail
+    let targets = long
         + "CREATE TABLE projections.targets2 AS SELECT id, password AS signing_key
-               FROM projections.smtp_configs5_smtp, generate_series(1, 4);"
+               FROM projections.smtp_configs5_smtp;"
         + NO_MAIL;
     let dump = bench.dump("zitadel", &targets)?;
     bench.expect(&dump, key, "projections.targets2", "proven")?;
@@ -160,26 +175,61 @@ fn what_was_tampered_with_is_refuted_and_what_is_not_known_is_not_counted() -> O
         (&"refuted".into(), &1.into()),
         "{proof:#}"
     );
+    assert_eq!(bench.codes(&dump)?, ["\"fault\" \"key-refuted\""]);
     // One value of many.
-    let value = "UPDATE projections.web_keys1 SET private_key = jsonb_set(private_key, '{Crypted}',
-        to_jsonb(replace(encode(sha256('x') || sha256('y'), 'base64'), E'\n', '')))";
+    let value = "UPDATE projections.keys4_private SET key = jsonb_set(key, '{Crypted}',
+        to_jsonb(replace(encode(sha256('x') || sha256('y'), 'base64'), E'\n', '')))
+        WHERE id = (SELECT min(id) FROM projections.keys4_private)";
     let dump = bench.dump("zitadel", value)?;
     let proof = bench.proof(&dump, "right", key)?;
     assert_eq!(
         (&proof["state"], &proof["failed"]),
-        (&"refuted".into(), &1.into()),
+        (&"proven".into(), &1.into()),
         "{proof:#}"
     );
-    // Other algorithms, other shapes, keys that are not there.
+    assert_eq!(bench.codes(&dump)?, ["\"note\" \"value-closed\""]);
+    // Other algorithms, other shapes.
     let unknown =
         "UPDATE projections.keys4_private SET key = jsonb_set(key, '{Algorithm}', '\"age\"');
         UPDATE projections.web_keys1 SET private_key = '{\"d\": 1}';
         UPDATE eventstore.events2 SET payload = '{}' WHERE event_type = 'key_pair.added';
-        DELETE FROM system.encryption_keys WHERE id = 'smtpKey'";
+        TRUNCATE projections.smtp_configs5_smtp";
     let dump = bench.dump("zitadel", unknown)?;
     let proof = bench.proof(&dump, "right", key)?;
     assert_eq!(proof["state"], "unproven", "{proof:#}");
     assert_eq!((&proof["opened"], &proof["failed"]), (&0.into(), &0.into()));
+    // System keys that are not there: nobody will ever open what they sealed.
+    for statements in [
+        "TRUNCATE system.encryption_keys",
+        "UPDATE system.encryption_keys SET key = 'AAAA'",
+    ] {
+        let dump = bench.dump("zitadel", statements)?;
+        assert_eq!(bench.proof(&dump, "right", key)?["state"], "unproven");
+        assert_eq!(bench.codes(&dump)?, ["\"fault\" \"system-key-missing\""]);
+    }
+    // Columns that are not those that are known.
+    let columns = "ALTER TABLE projections.keys4_private RENAME COLUMN key TO sealed;
+        ALTER TABLE projections.web_keys1 RENAME COLUMN private_key TO sealed";
+    let dump = bench.dump("zitadel", columns)?;
+    let proof = bench.proof(&dump, "right", key)?;
+    let evidence = proof["evidence"].as_str().unwrap_or_default();
+    let expected =
+        "columns that sealift does not know in projections.keys4_private, projections.web_keys1";
+    assert!(evidence.ends_with(expected), "{evidence}");
+    Ok(())
+}
+
+#[test]
+fn a_name_with_control_characters_reaches_neither_terminal_nor_manifest() -> Outcome {
+    let mut bench = Bench::new()?;
+    let evil = "CREATE TABLE projections.\"targets\n\x1b[31mEVIL\" AS
+        SELECT id, password AS signing_key FROM projections.smtp_configs5_smtp";
+    let dump = bench.dump("zitadel", evil)?;
+    let evidence = bench.proof(&dump, "right", "ZITADEL_MASTERKEY")?["evidence"].to_string();
+    assert!(
+        evidence.contains("projections.targets??[31mEVIL"),
+        "{evidence}"
+    );
     Ok(())
 }
 
@@ -214,17 +264,30 @@ fn each_key_of_the_application_is_tried_on_its_own_table_alone() -> Outcome {
     assert_eq!(proof["state"], "proven");
     assert_eq!(
         proof["evidence"],
-        "opens 2 of 2 in public.workflow_secrets; does not count 2 in public.workflow_secrets"
+        "opens 2 of 2 in public.workflow_secrets; no longer in use: 2 in public.workflow_secrets"
     );
-    // In use, it does.
+    // In use, it is said.
     let statements = "UPDATE workflow_secrets SET \"authTag\" = ciphertext
         WHERE id = (SELECT min(id) FROM workflow_secrets WHERE \"deletedAt\" IS NULL)";
     let dump = bench.dump("app", statements)?;
     let proof = bench.proof(&dump, "right", key)?;
     assert_eq!(
         (&proof["state"], &proof["failed"]),
-        (&"refuted".into(), &1.into()),
+        (&"proven".into(), &1.into()),
         "{proof:#}"
+    );
+    assert_eq!(bench.codes(&dump)?, ["\"note\" \"value-closed\""]);
+    // In another schema it is the same table.
+    let statements = "CREATE SCHEMA lazyit; ALTER TABLE workflow_secrets SET SCHEMA lazyit";
+    let dump = bench.dump("app", statements)?;
+    assert_eq!(bench.proof(&dump, "right", key)?["state"], "proven");
+    assert_eq!(bench.proof(&dump, "wrong", key)?["state"], "refuted");
+    // An empty text is no password.
+    let statements = "UPDATE smtp_settings SET \"passwordCiphertext\" = '', \"passwordIv\" = '', \"passwordAuthTag\" = NULL";
+    let dump = bench.dump("app", statements)?;
+    assert_eq!(
+        bench.proof(&dump, "right", places[1].0)?["state"],
+        "unproven"
     );
     Ok(())
 }

@@ -221,12 +221,19 @@ fn a_vital_key_that_changed_is_found_though_nothing_can_be_tried() -> Outcome {
         message.contains("WORKFLOW_SECRET_KEY is not the one in archive 2"),
         "{message}"
     );
-    // It stays the key that it is now, or becomes again what it was.
-    push_fresh("20260104-030000")?.expect_code(0)?;
+    // It is found every night, and the right one put back is not.
+    push_fresh("20260104-030000")?.expect_code(3)?;
     set_key(&host, "WORKFLOW_SECRET_KEY", line)?;
-    push_fresh("20260105-030000")?.expect_code(3)?;
+    push_fresh("20260105-030000")?.expect_code(0)?;
+    // Unless it was meant.
     set_key(&host, "WORKFLOW_SECRET_KEY", FOREIGN)?;
-    push_fresh("20260106-030000")?.expect_code(0)?;
+    let found = push_fresh("20260106-030000")?.expect_code(3)?;
+    let dump = "backups/app-20260106-030000.dump";
+    let hint = format!("sealift push --accept-new-keys {dump}");
+    assert!(found.stderr.contains(&hint), "{}", found.stderr);
+    host.run(&["push", "--accept-new-keys", dump])?
+        .expect_code(0)?;
+    push_fresh("20260107-030000")?.expect_code(0)?;
     Ok(())
 }
 
@@ -277,6 +284,9 @@ fn a_key_that_may_be_absent_is_missed_when_there_are_values_under_it() -> Outcom
         .as_str()
         .unwrap_or_default();
     assert!(message.contains("public.smtp_settings"), "{archive}");
+    set_key(&host, "SMTP_SECRET_KEY", "CHANGE_ME")?;
+    let found = inspect(&host, "nights", NIGHTS[1], ".env.prod")?.expect_code(3)?;
+    assert_eq!(faults(&found.json()?), ["key-placeholder"]);
     // Without such values it is nobody's business.
     inspect(&host, "fresh", NIGHTS[0], ".env.prod")?.expect_code(0)?;
     Ok(())

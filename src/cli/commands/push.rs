@@ -9,8 +9,8 @@ use crate::cli::session::Session;
 use crate::cli::settings::Settings;
 use sealift::{
     ArchiveId, AuthMode, BackupsError, Context, Finding, Instance, Pair, Proof, PushError,
-    PushKeys, PushRequest, Pushed, Secret, Sequence, Severity, Timestamp, Verdict, pair_up,
-    pairs_of, push, scan, shell_word, unarchived,
+    PushKeys, PushRequest, Pushed, Secret, Sequence, Timestamp, Verdict, pair_up, pairs_of, push,
+    scan, shell_word, unarchived,
 };
 use serde::Serialize;
 use std::path::Path;
@@ -60,6 +60,7 @@ pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<E
         env,
         context,
         every_pair: args.dumps.is_empty(),
+        accept_new_keys: args.accept_new_keys,
     };
     let mut document = Document {
         archives: Vec::new(),
@@ -108,6 +109,7 @@ struct Pusher {
     /// No dump was named: one that is still being written is left for the next time, and a bad one
     /// does not hold up the others.
     every_pair: bool,
+    accept_new_keys: bool,
 }
 
 impl Pusher {
@@ -162,6 +164,7 @@ impl Pusher {
             auth_mode: self.auth_mode,
             env: self.env.clone(),
             includes: self.settings.includes.clone(),
+            accept_new_keys: self.accept_new_keys,
             tool: concat!("sealift ", env!("CARGO_PKG_VERSION")).into(),
         };
         match push(&self.context, &self.keys, request).await {
@@ -212,13 +215,21 @@ impl From<Pushed> for Line {
 
 /// Says what is wrong with a suspect archive, and what to do when it is mended.
 fn explain(line: &Line, dump: Option<&Path>) {
-    let faults = line.findings.iter();
-    let faults = faults.filter(|finding| finding.severity == Severity::Fault);
-    faults.for_each(|finding| note("finding", &finding_text(finding)));
+    let faults = line.findings.iter().filter(|finding| finding.is_fault());
+    for finding in faults.clone() {
+        note("finding", &finding_text(finding));
+    }
     if line.verdict == Verdict::Suspect
         && let Some(dump) = dump
     {
         let dump = shell_word(&dump.display().to_string());
+        if faults.clone().any(|finding| finding.code == "key-changed") {
+            let command = format!("sealift push --accept-new-keys {dump}");
+            note(
+                "hint",
+                &format!("only if this is another instance's data with keys of its own: {command}"),
+            );
+        }
         note(
             "hint",
             &format!("once that is mended, archive the pair anew: sealift push {dump}"),

@@ -15,8 +15,11 @@ const LARGE_OBJECTS: u8 = 3;
 /// The sign of the number of entries: no block starts with it.
 const SECOND_TOC: u8 = 0;
 
-/// What COPY text ends with, as `pg_dump` writes it; without the first newline if there is no row.
+/// What COPY text ends with, as `pg_dump` writes it behind the newline of the last row.
 const COPY_END: &[u8] = b"\n\\.\n\n\n";
+
+/// The line among them that ends the rows for whoever reads them.
+const END_LINE: &[u8] = b"\n\\.\n";
 
 /// zstd frames that need more than 16 MiB to open are refused: `pg_dump` makes none by itself.
 const ZSTD_WINDOW: u32 = 24;
@@ -101,8 +104,11 @@ impl<'v, R: Read> Blocks<'v, R> {
         if entry.content != Content::CopyRows {
             return Ok(());
         }
-        if content.tail != COPY_END && content.tail != COPY_END[1..] {
+        if content.tail != COPY_END {
             return Err(self.reader.damaged("its rows do not come to their end"));
+        }
+        if content.ends > 1 {
+            return Err(self.reader.damaged("its rows come to their end before it"));
         }
         // The end itself has three lines.
         self.rows.insert(entry.name.to_string(), content.lines - 3);
@@ -133,7 +139,10 @@ impl<'v, R: Read> Blocks<'v, R> {
     fn second_toc(&mut self) -> Result<(), DumpError> {
         "the second table of contents".clone_into(&mut self.reader.place);
         let count = self.reader.int_after_sign(SECOND_TOC)?;
-        if self.reader.entries(count, &mut |_, _| {})? != self.entries {
+        let mut first = self.entries.iter();
+        self.reader
+            .entries(count, &mut |entry, _| first.next() == Some(&entry))?;
+        if first.next().is_some() {
             return Err(self.reader.damaged("it does not list what the first does"));
         }
         match self.reader.next_byte()? {
@@ -166,20 +175,40 @@ impl<'v, R: Read> Blocks<'v, R> {
 }
 
 /// What is kept of decompressed bytes.
-#[derive(Default)]
 struct Summary {
     lines: u64,
+    /// Lines that would end the rows.
+    ends: u64,
     tail: Vec<u8>,
 }
 
 impl Summary {
+    fn new() -> Self {
+        // The first line begins as any other does: behind a newline.
+        let tail = vec![b'\n'];
+        Self {
+            lines: 0,
+            ends: 0,
+            tail,
+        }
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         self.lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
+        self.ends += count_ends(bytes);
+        // And one that began in the bytes before.
+        let before = &self.tail[self.tail.len().saturating_sub(END_LINE.len() - 1)..];
+        let seam = [before, &bytes[..bytes.len().min(END_LINE.len() - 1)]].concat();
+        self.ends += count_ends(&seam);
         self.tail
             .extend_from_slice(&bytes[bytes.len().saturating_sub(COPY_END.len())..]);
         let excess = self.tail.len().saturating_sub(COPY_END.len());
         self.tail.drain(..excess);
     }
+}
+
+fn count_ends(bytes: &[u8]) -> u64 {
+    memchr::memmem::find_iter(bytes, END_LINE).count() as u64
 }
 
 fn sum_up<R: Read>(
@@ -189,7 +218,7 @@ fn sum_up<R: Read>(
 ) -> io::Result<Summary> {
     let mut pieces = BufReader::with_capacity(64 * 1024, pieces);
     if pieces.fill_buf()?.is_empty() {
-        return Ok(Summary::default()); // an empty large object has no pieces at all
+        return Ok(Summary::new()); // an empty large object has no pieces at all
     }
     let (summary, mut rest) = match compression {
         "gzip" => {
@@ -223,7 +252,7 @@ fn sum_up<R: Read>(
 }
 
 fn read_all(input: &mut impl Read, mut rows: Option<&mut RowSplitter<'_>>) -> io::Result<Summary> {
-    let mut summary = Summary::default();
+    let mut summary = Summary::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let read = input.read(&mut buffer)?;

@@ -16,6 +16,7 @@ mod copy;
 mod toc;
 
 pub use copy::{Row, RowVisitor, Table, Wanted};
+pub use toc::printable;
 
 use blocks::Blocks;
 use serde::{Deserialize, Serialize};

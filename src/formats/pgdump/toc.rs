@@ -35,6 +35,9 @@ pub(super) struct Toc {
     pub(super) wanted: HashMap<i64, Wanted>,
 }
 
+/// Is shown an entry and, unless it is of large objects, its table; says whether to go on.
+pub(super) type See<'a> = &'a mut dyn FnMut(DataEntry, Option<&Table<'_>>) -> bool;
+
 /// What an entry's data is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
@@ -47,9 +50,9 @@ pub(super) enum Content {
 }
 
 /// Strings that are kept are cut at this length; names of a database have 63 bytes.
-const KEPT: usize = 200;
-/// As [`KEPT`], of the statement that lists a table's columns; 1,600 columns is the server's bound.
-const KEPT_COPY: usize = 64 * 1024;
+const KEPT: usize = 128;
+/// As [`KEPT`], of the statement that lists a table's columns: the server has at most 1,600 of them.
+const KEPT_COPY: usize = 128 * 1024;
 
 impl<R: Read> TocReader<R> {
     pub(super) fn new(input: R) -> Self {
@@ -76,8 +79,11 @@ impl<R: Read> TocReader<R> {
         "the table of contents".clone_into(&mut self.place);
         let count = self.int()?;
         let mut wanted = HashMap::new();
-        let entries = self.entries(count, &mut |id, table| {
-            wanted.extend(visitor.wants(table).map(|choice| (id, choice)));
+        let mut entries = Vec::new();
+        self.entries(count, &mut |entry, table| {
+            wanted.extend(table.and_then(|table| Some((entry.id, visitor.wants(table)?))));
+            entries.push(entry);
+            entries.len() <= DUMP_TABLES_MAX
         })?;
         let is_table = |entry: &&DataEntry| entry.content != Content::LargeObjects;
         let facts = DumpFacts {
@@ -95,20 +101,18 @@ impl<R: Read> TocReader<R> {
         })
     }
 
-    /// So many entries; those with data are returned, those with rows shown.
-    pub(super) fn entries(
-        &mut self,
-        count: i64,
-        see: &mut dyn FnMut(i64, &Table<'_>),
-    ) -> Result<Vec<DataEntry>, DumpError> {
-        let mut entries = Vec::new();
+    /// So many entries; `see` is shown those with data, and may have had enough of them.
+    pub(super) fn entries(&mut self, count: i64, see: See<'_>) -> Result<(), DumpError> {
+        if count < 0 {
+            return Err(self.damaged("it has fewer entries than none"));
+        }
         for _ in 0..count {
-            entries.extend(self.entry(see)?);
-            if entries.len() > DUMP_TABLES_MAX {
-                return Err(self.damaged("it has more tables than any dump that sealift reads"));
+            if !self.entry(see)? {
+                let reason = "it has more tables than any dump that sealift reads, or others";
+                return Err(self.damaged(reason));
             }
         }
-        Ok(entries)
+        Ok(())
     }
 
     fn head(&mut self) -> Result<&'static str, DumpError> {
@@ -163,11 +167,8 @@ impl<R: Read> TocReader<R> {
         }
     }
 
-    /// One entry, if its data must follow.
-    fn entry(
-        &mut self,
-        see: &mut dyn FnMut(i64, &Table<'_>),
-    ) -> Result<Option<DataEntry>, DumpError> {
+    /// One entry, shown if its data must follow; whether to go on.
+    fn entry(&mut self, see: See<'_>) -> Result<bool, DumpError> {
         let id = self.int()?;
         if id <= 0 {
             return Err(self.damaged("an entry has no id"));
@@ -202,22 +203,21 @@ impl<R: Read> TocReader<R> {
             _ => Content::Statements,
         };
         if !(had_dumper && has_data) {
-            return Ok(None);
+            return Ok(true);
         }
-        if let Some(copy) = copy.filter(|_| content == Content::CopyRows) {
-            let table = Table {
-                schema: &schema,
-                name: &tag,
-                columns: &columns(&copy),
-            };
-            see(id, &table);
-        }
+        let columns = columns(&copy.unwrap_or_default());
+        let table = Table {
+            schema: &schema,
+            name: &tag,
+            columns: &columns,
+        };
+        let table = (content != Content::LargeObjects).then_some(&table);
         let name = if schema.is_empty() {
-            tag.into()
+            tag.as_str().into()
         } else {
             format!("{schema}.{tag}").into()
         };
-        Ok(Some(DataEntry { id, name, content }))
+        Ok(see(DataEntry { id, name, content }, table))
     }
 
     pub(super) fn damaged(&self, reason: impl Into<String>) -> DumpError {
@@ -323,7 +323,10 @@ impl<R: Read> TocReader<R> {
             kept.extend(buffer[..piece].iter().take(most - kept.len()));
             left -= piece as u64;
         }
-        Ok(Some(String::from_utf8_lossy(&kept).into_owned()))
+        // What is no text grows when it is made one.
+        let mut text = String::from_utf8_lossy(&kept).into_owned();
+        text.truncate(text.floor_char_boundary(most));
+        Ok(Some(text))
     }
 
     fn text(&mut self) -> Result<String, DumpError> {
@@ -332,6 +335,7 @@ impl<R: Read> TocReader<R> {
 }
 
 /// A name as it may stand in a manifest or on a terminal: without control characters.
-pub(super) fn printable(name: &str) -> String {
+#[must_use]
+pub fn printable(name: &str) -> String {
     name.replace(char::is_control, "?")
 }

@@ -5,7 +5,7 @@
 
 use super::tally::Tally;
 use crate::formats::envkeys::{EnvKeys, KeyName, decode_base64};
-use crate::formats::pgdump::{Row, Table};
+use crate::formats::pgdump::{Row, Table, printable};
 use aes_gcm::aead::AeadInPlace;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use std::collections::BTreeMap;
@@ -59,6 +59,7 @@ const KEY_VERSION: &[u8] = b"1";
 #[derive(Clone, Copy)]
 pub(super) struct Target {
     place: usize,
+    table: usize,
     ciphertext: usize,
     iv: usize,
     tag: usize,
@@ -69,6 +70,8 @@ pub(super) struct Target {
 /// Tries the three keys of the application.
 pub(super) struct Application<'k> {
     keys: &'k EnvKeys,
+    /// The names of the tables, each in whatever schema it is.
+    tables: Vec<String>,
     tallies: BTreeMap<KeyName, Tally>,
 }
 
@@ -76,69 +79,74 @@ impl<'k> Application<'k> {
     pub(super) fn new(keys: &'k EnvKeys) -> Self {
         Self {
             keys,
+            tables: Vec::new(),
             tallies: BTreeMap::new(),
         }
     }
 
     pub(super) fn wants(&mut self, table: &Table<'_>) -> Option<Target> {
-        let is_here = |place: &Place| table.schema == "public" && table.name == place.table;
-        let number = PLACES.iter().position(is_here)?;
+        let number = PLACES.iter().position(|place| table.name == place.table)?;
         let place = &PLACES[number];
-        let target = Target {
+        let name = printable(&format!("{}.{}", table.schema, table.name));
+        let tally = self.tallies.entry(place.key).or_default();
+        let columns = [place.ciphertext, place.iv, place.tag].map(|column| table.column(column));
+        let [Some(ciphertext), Some(iv), Some(tag)] = columns else {
+            tally.strange(&name);
+            return None;
+        };
+        self.tables.push(name);
+        Some(Target {
             place: number,
-            ciphertext: table.column(place.ciphertext)?,
-            iv: table.column(place.iv)?,
-            tag: table.column(place.tag)?,
+            table: self.tables.len() - 1,
+            ciphertext,
+            iv,
+            tag,
             version: table.column(place.version),
             deleted: place.deleted.and_then(|column| table.column(column)),
-        };
-        self.tallies.entry(place.key).or_default();
-        Some(target)
+        })
     }
 
     pub(super) fn row(&mut self, target: Target, row: Row<'_>) {
-        let Place { key, table, .. } = PLACES[target.place];
-        let (Some(ciphertext), iv, tag) = (
-            row.field(target.ciphertext),
-            row.field(target.iv),
-            row.field(target.tag),
-        ) else {
+        let key = PLACES[target.place].key;
+        let fields = [target.ciphertext, target.iv, target.tag].map(|place| row.field(place));
+        if fields.iter().flatten().all(|field| field.is_empty()) {
             return; // there is no password
-        };
-        let counts = self.tallies.entry(key).or_default().table(&name_of(table));
+        }
+        let tally = self.tallies.entry(key).or_default();
+        let counts = tally.table(&self.tables[target.table]);
         let version = target.version.and_then(|place| row.field(place));
-        let is_other_version = version.is_some_and(|version| version != KEY_VERSION);
-        let Some(secret) = self.keys.get(key).filter(|_| !is_other_version) else {
-            counts.untested += 1;
+        if version.is_some_and(|version| version != KEY_VERSION) {
+            counts.unused += 1;
+            return;
+        }
+        let Some(secret) = self.keys.get(key) else {
+            counts.untried += 1;
             return;
         };
-        let opened = iv
-            .zip(tag)
-            .and_then(|(iv, tag)| opens(secret.expose(), &iv, &ciphertext, &tag));
+        let opened = match &fields {
+            [Some(ciphertext), Some(iv), Some(tag)] => opens(secret.expose(), iv, ciphertext, tag),
+            _ => None,
+        };
         let is_deleted = target
             .deleted
             .is_some_and(|place| row.field(place).is_some());
         match opened {
             Some(()) => counts.opened += 1,
             // An older key may have made it, and nobody needs it any more.
-            None if is_deleted => counts.untested += 1,
+            None if is_deleted => counts.unused += 1,
             None => counts.failed += 1,
         }
     }
 
     pub(super) fn too_long(&mut self, target: Target) {
-        let Place { key, table, .. } = PLACES[target.place];
-        let tally = self.tallies.entry(key).or_default();
-        tally.table(&name_of(table)).untested += 1;
+        let tally = self.tallies.entry(PLACES[target.place].key).or_default();
+        tally.table(&self.tables[target.table]).untried += 1;
     }
 
-    pub(super) fn finish(self) -> BTreeMap<KeyName, Tally> {
+    pub(super) fn finish(mut self) -> BTreeMap<KeyName, Tally> {
+        self.tallies.values_mut().for_each(Tally::settle);
         self.tallies
     }
-}
-
-fn name_of(table: &str) -> String {
-    format!("public.{table}")
 }
 
 fn opens(key: &[u8; 32], iv: &[u8], ciphertext: &[u8], tag: &[u8]) -> Option<()> {

@@ -14,7 +14,7 @@ pub use tally::Tally;
 use crate::formats::envkeys::{EnvKeys, KeyName};
 use crate::formats::pgdump::{Row, RowVisitor, Table, Wanted};
 use crate::words::ids::ComponentName;
-use crate::words::verdict::{Finding, Proof, ProofState, Severity};
+use crate::words::verdict::{Finding, Proof, ProofState};
 use application::Application;
 use std::collections::BTreeMap;
 use zitadel::Zitadel;
@@ -58,7 +58,7 @@ impl<'k> Prover<'k> {
 
 impl RowVisitor for Prover<'_> {
     fn wants(&mut self, table: &Table<'_>) -> Option<Wanted> {
-        if self.tables.len() == TABLES_MAX {
+        if self.tables.len() >= TABLES_MAX && !zitadel::is_system_keys(table) {
             return None;
         }
         let zitadel = self.zitadel.wants(table).map(Target::Zitadel);
@@ -94,43 +94,58 @@ impl RowVisitor for Prover<'_> {
 #[must_use]
 pub fn judge(keys: &EnvKeys, tallies: &BTreeMap<KeyName, Tally>) -> (Vec<Proof>, Vec<Finding>) {
     let (mut proofs, mut findings) = (Vec::new(), Vec::new());
-    let mut find = |code: &str, message| {
-        findings.push(Finding {
-            code: code.into(),
-            severity: Severity::Fault,
-            component: ComponentName::env(),
-            message,
-        });
-    };
     for name in KeyName::ALL {
-        let key = name.as_str();
         let tally = tallies.get(&name);
-        if keys.get(name).is_some() {
-            let proof = tally.map_or_else(|| no_place(name), |tally| tally.proof(name));
-            if proof.state == ProofState::Refuted {
-                let evidence = &proof.evidence;
-                find(
-                    "key-refuted",
-                    format!("{key} is not the key of this data: it {evidence}"),
-                );
-            }
+        if keys.get(name).is_none() {
+            let needed = tally.filter(|tally| tally.values() > 0);
+            findings.extend(needed.and_then(|tally| without_key(keys, name, tally)));
+        } else if let Some(tally) = tally {
+            let proof = tally.proof(name);
+            findings.extend(against(&proof, tally));
             proofs.push(proof);
-        } else if let Some(tally) = tally.filter(|tally| tally.values() > 0)
-            && keys.lacks(name)
-            && !name.is_vital()
-        {
-            let tables = tally.tables().collect::<Vec<_>>().join(", ");
-            let what =
-                format!("the env file has no {key}, and there are values under it in {tables}");
-            find("key-missing", what);
+        } else if keys.is_expected(name) {
+            proofs.push(Proof {
+                evidence: "no dump here has a table for what it encrypts".into(),
+                ..Tally::default().proof(name)
+            });
         }
     }
     (proofs, findings)
 }
 
-fn no_place(name: KeyName) -> Proof {
-    Proof {
-        evidence: "no dump here has a table for what it encrypts".into(),
-        ..Tally::default().proof(name)
+/// A key that may be absent, or no key at all, is missed when there is something under it.
+fn without_key(keys: &EnvKeys, name: KeyName, tally: &Tally) -> Option<Finding> {
+    let (code, what) = keys.lack(name)?;
+    let tables = tally.tables().collect::<Vec<_>>().join(", ");
+    let message = format!("{what}, and there are values under it in {tables}");
+    Some(Finding::fault(code, ComponentName::env(), message))
+}
+
+/// What the proof of a key says against the archive.
+fn against(proof: &Proof, tally: &Tally) -> Option<Finding> {
+    let (env, zitadel) = (ComponentName::env(), ComponentName::zitadel());
+    let Proof { key, evidence, .. } = proof;
+    let (closed, orphaned) = (tally.closed(), tally.orphaned());
+    if proof.state == ProofState::Refuted {
+        let message = format!("{key} does not open what is in the dumps: it {evidence}");
+        Some(Finding::fault("key-refuted", env, message))
+    } else if proof.opened == 0 && !orphaned.is_empty() {
+        let message = format!(
+            "system.encryption_keys lacks the keys of {orphaned}, so nothing opens these values"
+        );
+        Some(Finding::fault("system-key-missing", zitadel, message))
+    } else if !(closed.is_empty() && orphaned.is_empty()) {
+        let left: Vec<String> = [closed, orphaned]
+            .into_iter()
+            .filter(|l| !l.is_empty())
+            .collect();
+        let message = format!(
+            "{key} opens {}, but not {}: these are damaged, or of an older key",
+            proof.opened,
+            left.join(", ")
+        );
+        Some(Finding::note("value-closed", env, message))
+    } else {
+        None
     }
 }

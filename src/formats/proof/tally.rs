@@ -2,12 +2,16 @@
 
 use crate::formats::envkeys::KeyName;
 use crate::words::verdict::{Proof, ProofState};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What trying one key has shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     tables: BTreeMap<String, Counts>,
+    /// The short texts that it opened, each once: what they are sealed as, and their printable bytes.
+    texts: BTreeMap<[u8; 16], u64>,
+    /// Tables of the right name, whose columns are not those that are known.
+    strange: BTreeSet<String>,
 }
 
 /// Of one table, how many values there were.
@@ -17,32 +21,73 @@ pub(super) struct Counts {
     pub(super) opened: u64,
     /// Opened, to a short text, which a wrong key can make.
     pub(super) texts: u64,
-    /// The printable bytes of those.
-    pub(super) text_bytes: u64,
-    /// Not opened.
+    /// Not opened, by a key that has opened nothing at all.
     pub(super) failed: u64,
-    /// Not tried.
-    pub(super) untested: u64,
+    /// Not opened, by a key that has opened others.
+    pub(super) closed: u64,
+    /// Sealed with a key that should be in the dump, and is not.
+    pub(super) orphaned: u64,
+    /// Deleted, or of another version of the key.
+    pub(super) unused: u64,
+    /// Not understood, or too many to be tried.
+    pub(super) untried: u64,
 }
 
 /// So many printable bytes prove a key: a wrong one makes them once in 2^45 tries.
 const TEXT_BYTES_MIN: u64 = 32;
+
+/// So many different texts are kept apart: each has a byte, so they are a proof by then.
+const TEXTS_MAX: usize = 64;
 
 impl Tally {
     pub(super) fn table(&mut self, name: &str) -> &mut Counts {
         self.tables.entry(name.to_owned()).or_default()
     }
 
-    /// How many values there are for the key, tried or not.
+    /// A text was opened. The same one in two places is one piece of evidence.
+    pub(super) fn text(&mut self, table: &str, sealed_as: [u8; 16], printable: u64) {
+        self.table(table).texts += 1;
+        if self.texts.len() < TEXTS_MAX {
+            self.texts.insert(sealed_as, printable);
+        }
+    }
+
+    pub(super) fn strange(&mut self, table: &str) {
+        self.strange.insert(table.to_owned());
+    }
+
+    /// A key that opened something is right, so what it did not open is damaged, or older.
+    pub(super) fn settle(&mut self) {
+        if self.total().opened > 0 {
+            for counts in self.tables.values_mut() {
+                counts.closed += std::mem::take(&mut counts.failed);
+            }
+        }
+    }
+
+    /// How many values there are that somebody needs the key for.
     #[must_use]
     pub fn values(&self) -> u64 {
         let all = self.total();
-        all.opened + all.texts + all.failed + all.untested
+        let tried = all.opened + all.texts + all.failed + all.closed;
+        tried + all.orphaned + all.untried
     }
 
     /// The names of the tables with values for the key.
     pub fn tables(&self) -> impl Iterator<Item = &str> {
         self.tables.keys().map(String::as_str)
+    }
+
+    /// Values that stay closed though the key opens others, by table; empty if there are none.
+    #[must_use]
+    pub fn closed(&self) -> String {
+        self.list(|counts| (counts.closed > 0).then(|| counts.closed.to_string()))
+    }
+
+    /// Values whose own key is not in the dump, by table; empty if there are none.
+    #[must_use]
+    pub fn orphaned(&self) -> String {
+        self.list(|counts| (counts.orphaned > 0).then(|| counts.orphaned.to_string()))
     }
 
     /// Takes in what another dump has shown.
@@ -51,15 +96,22 @@ impl Tally {
             let total = self.table(&name);
             *total = total.plus(counts);
         }
+        for (sealed_as, printable) in other.texts {
+            if self.texts.len() < TEXTS_MAX {
+                self.texts.insert(sealed_as, printable);
+            }
+        }
+        self.strange.extend(other.strange);
     }
 
     /// The proof of the key.
     #[must_use]
     pub fn proof(&self, key: KeyName) -> Proof {
         let all = self.total();
+        let text_bytes = self.texts.values().sum();
         let state = if all.failed > 0 {
             ProofState::Refuted
-        } else if all.opened > 0 || all.text_bytes >= TEXT_BYTES_MIN {
+        } else if all.opened > 0 || text_bytes >= TEXT_BYTES_MIN {
             ProofState::Proven
         } else {
             ProofState::Unproven
@@ -68,8 +120,8 @@ impl Tally {
             key: key.as_str().into(),
             state,
             opened: all.opened + all.texts,
-            failed: all.failed,
-            evidence: self.evidence(all),
+            failed: all.failed + all.closed,
+            evidence: self.evidence(all, text_bytes),
         }
     }
 
@@ -79,31 +131,50 @@ impl Tally {
             .fold(Counts::default(), |total, counts| total.plus(*counts))
     }
 
-    fn evidence(&self, all: Counts) -> String {
-        if self.values() == 0 {
-            return "there is nothing in the dump yet that it could be tried on".into();
-        }
-        let listed = |intro: &str, of_table: &dyn Fn(&Counts) -> Option<String>| {
-            let tables = self.tables.iter();
-            let parts = tables.filter_map(|(name, counts)| Some(of_table(counts)? + " in " + name));
-            let list = parts.collect::<Vec<_>>().join(", ");
-            (!list.is_empty()).then(|| format!("{intro} {list}"))
-        };
-        let opened = listed("opens", &|counts| {
+    fn evidence(&self, all: Counts, text_bytes: u64) -> String {
+        let opened = self.list(|counts| {
             let opened = counts.opened + counts.texts;
-            let tried = opened + counts.failed;
+            let tried = opened + counts.failed + counts.closed;
             (tried > 0).then(|| format!("{opened} of {tried}"))
         });
-        let untested = listed("does not count", &|counts| {
-            (counts.untested > 0).then(|| counts.untested.to_string())
-        });
-        let weak = all.opened == 0 && all.failed == 0 && all.texts > 0;
-        let odds = weak.then(|| {
-            let (bytes, odds) = (all.text_bytes, log2_odds(all.text_bytes));
-            format!("these are short texts, {bytes} bytes in all, which a wrong key makes once in 2^{odds} tries")
-        });
-        let parts: Vec<String> = [opened, odds, untested].into_iter().flatten().collect();
-        parts.join("; ")
+        let some = |count: u64| (count > 0).then(|| count.to_string());
+        let weak = all.opened + all.failed == 0 && all.texts > 0;
+        let strange: Vec<&str> = self.strange.iter().map(String::as_str).collect();
+        let parts = [
+            ("opens ", opened),
+            (
+                "",
+                if weak {
+                    odds(text_bytes)
+                } else {
+                    String::new()
+                },
+            ),
+            ("no key in the dump for ", self.orphaned()),
+            (
+                "no longer in use: ",
+                self.list(|counts| some(counts.unused)),
+            ),
+            (
+                "not understood or not tried: ",
+                self.list(|counts| some(counts.untried)),
+            ),
+            ("columns that sealift does not know in ", strange.join(", ")),
+        ];
+        let said = parts.iter().filter(|(_, what)| !what.is_empty());
+        let said: Vec<String> = said.map(|(intro, what)| format!("{intro}{what}")).collect();
+        if said.is_empty() {
+            "there is nothing in the dump yet that it could be tried on".into()
+        } else {
+            said.join("; ")
+        }
+    }
+
+    /// What is to be said of each table, as `3 in a, 4 in b`.
+    fn list(&self, of: impl Fn(&Counts) -> Option<String>) -> String {
+        let tables = self.tables.iter();
+        let parts = tables.filter_map(|(name, counts)| Some(of(counts)? + " in " + name));
+        parts.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -112,69 +183,92 @@ impl Counts {
         Self {
             opened: self.opened + other.opened,
             texts: self.texts + other.texts,
-            text_bytes: self.text_bytes + other.text_bytes,
             failed: self.failed + other.failed,
-            untested: self.untested + other.untested,
+            closed: self.closed + other.closed,
+            orphaned: self.orphaned + other.orphaned,
+            unused: self.unused + other.unused,
+            untried: self.untried + other.untried,
         }
     }
 }
 
 /// 95 of 256 bytes are printable: each has log2(256 / 95) = 1.430 bits.
-fn log2_odds(text_bytes: u64) -> u64 {
-    text_bytes * 143 / 100
+fn odds(text_bytes: u64) -> String {
+    let bits = text_bytes * 143 / 100;
+    format!(
+        "these are short texts, {text_bytes} bytes in all, which a wrong key makes once in 2^{bits} tries"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn tally(counts: Counts) -> Proof {
-        let tables = BTreeMap::from([("t".to_owned(), counts)]);
-        Tally { tables }.proof(KeyName::Zitadel)
-    }
-
-    fn texts(text_bytes: u64) -> Counts {
-        Counts {
-            texts: 1,
-            text_bytes,
-            ..Counts::default()
+    fn tally(counts: Counts) -> Tally {
+        Tally {
+            tables: BTreeMap::from([("t".to_owned(), counts)]),
+            ..Tally::default()
         }
     }
 
     #[test]
-    fn one_value_left_closed_refutes_whatever_else_was_opened() {
-        let proof = tally(Counts {
-            opened: 99,
-            failed: 1,
-            ..Counts::default()
-        });
-        assert_eq!(proof.state, ProofState::Refuted);
+    fn a_key_that_opens_nothing_is_refuted_and_one_that_opens_some_has_closed_values() {
+        let case = |opened, failed| {
+            let counts = Counts {
+                opened,
+                failed,
+                ..Counts::default()
+            };
+            let mut tally = tally(counts);
+            tally.settle();
+            (tally.proof(KeyName::Zitadel), tally.closed())
+        };
+        let (proof, closed) = case(0, 3);
+        assert_eq!((proof.state, closed.as_str()), (ProofState::Refuted, ""));
+        let (proof, closed) = case(99, 1);
+        assert_eq!(
+            (proof.state, closed.as_str()),
+            (ProofState::Proven, "1 in t")
+        );
+        assert_eq!((proof.opened, proof.failed), (99, 1));
         assert_eq!(proof.evidence, "opens 99 of 100 in t");
     }
 
     #[test]
-    fn short_texts_prove_nothing_until_there_are_enough_of_them() {
-        let few = tally(texts(31));
+    fn short_texts_prove_nothing_until_there_are_enough_different_ones() {
+        let mut tally = Tally::default();
+        for _ in 0..9 {
+            tally.text("t", [1; 16], 31);
+        }
+        let few = tally.proof(KeyName::Zitadel);
         assert_eq!(few.state, ProofState::Unproven);
-        assert!(
-            few.evidence.ends_with("once in 2^44 tries"),
-            "{}",
-            few.evidence
-        );
-        assert_eq!(tally(texts(32)).state, ProofState::Proven);
+        assert!(few.evidence.ends_with("once in 2^44 tries"), "{few:?}");
+        let mut other = Tally::default();
+        other.text("u", [2; 16], 1);
+        tally.merge(other);
+        assert_eq!(tally.proof(KeyName::Zitadel).state, ProofState::Proven);
     }
 
     #[test]
-    fn nothing_to_try_is_said_plainly() {
+    fn what_was_not_tried_is_said_plainly_and_by_its_reason() {
         let proof = Tally::default().proof(KeyName::Smtp);
         assert_eq!(proof.state, ProofState::Unproven);
         assert!(proof.evidence.contains("nothing"), "{}", proof.evidence);
-        let untested = tally(Counts {
-            untested: 2,
+        let mut tally = tally(Counts {
+            orphaned: 1,
+            unused: 2,
+            untried: 3,
             ..Counts::default()
         });
-        assert_eq!(untested.state, ProofState::Unproven);
-        assert_eq!(untested.evidence, "does not count 2 in t");
+        tally.strange("s");
+        let proof = tally.proof(KeyName::Smtp);
+        assert_eq!(proof.state, ProofState::Unproven);
+        assert_eq!(
+            proof.evidence,
+            "no key in the dump for 1 in t; no longer in use: 2 in t; not understood or not tried: 3 in t; \
+             columns that sealift does not know in s"
+        );
+        assert_eq!(tally.values(), 4);
     }
 
     #[test]
@@ -182,7 +276,7 @@ mod tests {
         let mut one = Tally::default();
         one.table("a").opened = 1;
         let mut other = Tally::default();
-        other.table("b").failed = 1;
+        other.table("b").closed = 1;
         one.merge(other);
         let proof = one.proof(KeyName::Workflow);
         assert_eq!((proof.opened, proof.failed), (1, 1));

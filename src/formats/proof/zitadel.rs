@@ -10,13 +10,13 @@
 
 use super::tally::Tally;
 use crate::formats::envkeys::{MasterKey, decode_base64};
-use crate::formats::pgdump::{Row, Table};
+use crate::formats::pgdump::{Row, Table, printable};
 use aes::Aes256;
 use cfb_mode::Decryptor;
 use cfb_mode::cipher::{AsyncStreamCipher, KeyIvInit};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use zeroize::Zeroizing;
 
 /// Where encrypted values lie.
@@ -100,6 +100,8 @@ const VALUES_MAX: usize = 4 * 1024 * 1024;
 const VALUE_MAX: usize = 64 * 1024;
 /// Zitadel has eleven system keys.
 const SYSTEM_KEYS_MAX: usize = 256;
+/// Their names are words.
+const SYSTEM_KEY_ID_MAX: usize = 200;
 
 /// A table with system keys or values, and in which fields they are.
 #[derive(Clone, Copy)]
@@ -174,24 +176,40 @@ impl<'k> Zitadel<'k> {
     }
 
     pub(super) fn wants(&mut self, table: &Table<'_>) -> Option<Target> {
-        if (table.schema, table.name) == ("system", "encryption_keys") {
+        let name = printable(&format!("{}.{}", table.schema, table.name));
+        if is_system_keys(table) {
             self.has_system_keys = true;
-            let (id, key) = (table.column("id")?, table.column("key")?);
-            return Some(Target::SystemKeys { id, key });
+            let columns = table.column("id").zip(table.column("key"));
+            if columns.is_none() {
+                self.tally.strange(&name);
+            }
+            return columns.map(|(id, key)| Target::SystemKeys { id, key });
         }
-        let is_here = |place: &Place| {
+        let is_named = |place: &&Place| {
             table.schema == place.schema
                 && table.name.starts_with(place.prefix)
                 && table.name.ends_with(place.suffix)
-                && table.column(place.column).is_some()
         };
-        let place = PLACES.iter().position(is_here)?;
+        let has_column = |place: &Place| table.column(place.column).is_some();
+        let place = PLACES
+            .iter()
+            .position(|place| is_named(&place) && has_column(place));
+        let Some(place) = place else {
+            // Of these every table has the column; of the others some have not.
+            let is_known = |place: &Place| {
+                matches!(place.shape, Shape::Pem | Shape::Jwk) && place.holds == Holds::Value
+            };
+            if PLACES.iter().find(is_named).is_some_and(is_known) {
+                self.tally.strange(&name);
+            }
+            return None;
+        };
         let event = match PLACES[place].holds {
             Holds::Value => None,
             Holds::KeyPairEvent => Some(table.column("event_type")?),
         };
         let value = table.column(PLACES[place].column)?;
-        self.tables.push(format!("{}.{}", table.schema, table.name));
+        self.tables.push(name);
         Some(Target::Values {
             table: self.tables.len() - 1,
             place,
@@ -222,12 +240,12 @@ impl<'k> Zitadel<'k> {
 
     pub(super) fn too_long(&mut self, target: Target) {
         if let Target::Values { table, .. } = target {
-            self.untested(table);
+            self.untried(table);
         }
     }
 
-    fn untested(&mut self, table: usize) {
-        self.tally.table(&self.tables[table]).untested += 1;
+    fn untried(&mut self, table: usize) {
+        self.tally.table(&self.tables[table]).untried += 1;
     }
 
     fn system_key(&mut self, row: Row<'_>, id: usize, key: usize) {
@@ -240,6 +258,7 @@ impl<'k> Zitadel<'k> {
         let opened = open(master.expose(), &sealed);
         let opened = opened.and_then(|key| MasterKey::copy_of(&key));
         if let Some(opened) = opened
+            && id.len() <= SYSTEM_KEY_ID_MAX
             && self.system_keys.len() < SYSTEM_KEYS_MAX
         {
             let id = String::from_utf8_lossy(&id).into_owned();
@@ -263,7 +282,7 @@ impl<'k> Zitadel<'k> {
             })
         });
         let Some(sealed) = sealed else {
-            return self.untested(table);
+            return self.untried(table);
         };
         self.waiting_bytes += sealed.size();
         self.waiting.push_back(sealed);
@@ -271,37 +290,65 @@ impl<'k> Zitadel<'k> {
             && let Some(oldest) = self.waiting.pop_front()
         {
             self.waiting_bytes -= oldest.size();
-            self.untested(oldest.table);
+            self.untried(oldest.table);
         }
     }
 
     /// What came of it; `None` if the dump is none of Zitadel's.
     pub(super) fn finish(mut self) -> Option<Tally> {
-        for sealed in std::mem::take(&mut self.waiting) {
-            let Some(key) = self.system_keys.get(&sealed.key_id) else {
-                self.untested(sealed.table);
-                continue;
-            };
-            let counts = self.tally.table(&self.tables[sealed.table]);
-            match open(key.expose(), &sealed.bytes).map(|plain| look(&plain, sealed.shape)) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let looks: Vec<_> = waiting.iter().map(|sealed| self.look(sealed)).collect();
+        // A system key that opened one key pair is the right one, whatever it leaves closed.
+        let certain = waiting.iter().zip(&looks);
+        let certain = certain.filter(|(_, look)| **look == Some(Look::Certain));
+        let right: HashSet<&str> = certain.map(|(sealed, _)| &*sealed.key_id).collect();
+        for (sealed, look) in waiting.iter().zip(&looks) {
+            let table = &self.tables[sealed.table];
+            let counts = self.tally.table(table);
+            match look {
+                _ if self.master.is_none() => counts.untried += 1,
+                None => counts.orphaned += 1,
                 Some(Look::Certain) => counts.opened += 1,
-                Some(Look::Text(bytes)) => {
-                    counts.texts += 1;
-                    counts.text_bytes += bytes;
+                Some(Look::Text(printable)) => {
+                    self.tally.text(table, sealed.identity(), *printable);
+                }
+                Some(Look::Wrong) if right.contains(&*sealed.key_id) => counts.closed += 1,
+                // Where the master key is known to be right, it is the text that is odd.
+                Some(Look::Wrong) if sealed.shape == Shape::Text && !right.is_empty() => {
+                    counts.untried += 1;
                 }
                 Some(Look::Wrong) => counts.failed += 1,
-                None | Some(Look::Empty) => counts.untested += 1,
+                Some(Look::Empty) => counts.untried += 1,
             }
         }
         self.has_system_keys.then_some(self.tally)
     }
+
+    /// What the value's own key makes of it; `None` if that key is not there.
+    fn look(&self, sealed: &Sealed) -> Option<Look> {
+        let key = self.system_keys.get(&sealed.key_id)?;
+        let plain = open(key.expose(), &sealed.bytes);
+        Some(plain.map_or(Look::Empty, |plain| look(&plain, sealed.shape)))
+    }
 }
 
 impl Sealed {
+    /// The same value in two places is the same.
+    fn identity(&self) -> [u8; 16] {
+        let mut identity = [0; 16];
+        identity.copy_from_slice(&blake3::hash(&self.bytes).as_bytes()[..16]);
+        identity
+    }
+
     /// What it takes while it waits.
     fn size(&self) -> usize {
         size_of::<Self>() + self.key_id.len() + self.bytes.len()
     }
+}
+
+/// Whether a table is the one with the keys that the master key opens.
+pub(super) fn is_system_keys(table: &Table<'_>) -> bool {
+    (table.schema, table.name) == ("system", "encryption_keys")
 }
 
 /// The private key in the payload of an event.
@@ -349,7 +396,9 @@ fn look(plain: &[u8], shape: Shape) -> Look {
         Shape::Pem => text.is_some_and(is_pem),
         Shape::Jwk => is_jwk(plain),
         Shape::Text => {
-            let text = text.filter(|text| !text.contains(char::is_control));
+            // A password that came out of a file may end in a newline.
+            let is_odd = |letter: char| letter.is_control() && !letter.is_ascii_whitespace();
+            let text = text.filter(|text| !text.contains(is_odd));
             return text.map_or(Look::Wrong, |text| {
                 Look::Text(text.bytes().filter(|b| (b' '..=b'~').contains(b)).count() as u64)
             });
@@ -418,7 +467,8 @@ mod tests {
         case(b"relay-pw-1", Look::Text(10));
         case("pässwort".as_bytes(), Look::Text(7));
         case(b"\xff\xfe", Look::Wrong);
-        case(b"tab\there", Look::Wrong);
+        case(b"from a file\n", Look::Text(11));
+        case(b"bell\x07", Look::Wrong);
         case(b"", Look::Empty);
     }
 

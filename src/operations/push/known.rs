@@ -9,8 +9,9 @@ use crate::operations::catalog::{Catalog, ComponentSummary, Summary, load};
 use crate::operations::context::Context;
 use crate::ports::backups::{FileState, Pair};
 use crate::ports::store::StoreError;
-use crate::words::ids::{BlobId, ComponentName, Digest};
-use crate::words::verdict::{Finding, Severity, Verdict};
+use crate::words::ids::{BlobId, ComponentName};
+use crate::words::verdict::{Finding, Proof, ProofState, Verdict};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 
@@ -39,44 +40,52 @@ pub(super) fn dropped<'a>(catalog: &'a Catalog, sources: &[Source]) -> Vec<&'a C
         .collect()
 }
 
-const KEY_CHANGED: &str = "key-changed";
-
-/// Keys that can never be made again, and have changed: they are neither those of the last archive
-/// that this host has made with them, nor those of its last sound one. So a wrong env file is found,
-/// the right one put back is not, and an instance that was set up anew is found once. Another host's
-/// fingerprints say nothing here: they are keyed with its own key.
-pub(super) fn changed_keys(
-    catalog: &Catalog,
-    signer: &str,
-    fingerprints: &BTreeMap<String, Digest>,
-) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (key, fingerprint) in fingerprints {
-        let archives = catalog.archives.iter().rev();
-        let mut before = archives
-            .filter(|archive| archive.signer == signer)
-            .filter_map(|archive| Some((archive, archive.key_fingerprints.get(key)?)));
-        let Some((archive, last)) = before.next() else {
-            continue;
-        };
-        let is_sound = |archive: &Summary| archive.verdict == Verdict::Sound;
-        let sound = Some((archive, last)).filter(|_| is_sound(archive));
-        let sound = sound.or_else(|| before.find(|(archive, _)| is_sound(archive)));
-        if last == fingerprint || sound.is_some_and(|(_, sound)| sound == fingerprint) {
-            continue;
-        }
-        findings.push(Finding {
-            code: KEY_CHANGED.into(),
-            severity: Severity::Fault,
-            component: ComponentName::env(),
-            message: format!(
-                "{key} is not the one in archive {}, and what that one encrypted cannot be opened \
-                 with another",
-                archive.sequence
-            ),
+/// Finds keys that can never be made again and have changed, and leaves in the manifest-to-be the
+/// fingerprints of those alone that are known to be the instance's: of no key that is refuted, and of
+/// a new one only if it is proven, or accepted by the operator. So a wrong env file is found every
+/// night, and the right one put back never. Another host's fingerprints say nothing here: they are
+/// keyed with its own key.
+pub(super) fn check_keys(catalog: &Catalog, signer: &str, accept_new: bool, about: &mut About) {
+    let state = |key: &String| {
+        let mut proofs = about.proofs.iter();
+        proofs
+            .find(|proof| proof.key == *key)
+            .map(|proof| proof.state)
+    };
+    let mut known = BTreeMap::new();
+    for (key, fingerprint) in &about.key_fingerprints {
+        let mut own = catalog.archives.iter().rev();
+        let before = own.find_map(|archive| {
+            let before = archive.key_fingerprints.get(key)?;
+            (archive.signer == signer).then_some((archive.sequence, before))
         });
+        let changed = before.filter(|(_, before)| *before != fingerprint);
+        if let Some((sequence, _)) = changed {
+            let message = format!(
+                "{key} is not the one in archive {sequence}; what one encrypted, no other opens"
+            );
+            let finding = if accept_new {
+                Finding::note
+            } else {
+                Finding::fault
+            };
+            about
+                .findings
+                .push(finding("key-changed", ComponentName::env(), message));
+        }
+        let is_known = match state(key) {
+            Some(ProofState::Refuted) => false,
+            Some(ProofState::Proven) => true,
+            _ => changed.is_none() || accept_new,
+        };
+        if is_known {
+            known.insert(key.clone(), *fingerprint);
+        }
     }
-    findings
+    about.key_fingerprints = known;
+    about
+        .findings
+        .sort_by_key(|finding| Reverse(finding.severity));
 }
 
 /// Of archives with these names, those that hold all of the sources, the newest last. A suspect one
@@ -127,6 +136,7 @@ pub(super) fn archived<'a>(
     let stands = |archive: &&&Summary| {
         archive.verdict == Verdict::Sound
             || (archive.key_fingerprints == about.key_fingerprints
+                && states(&archive.proofs).eq(states(&about.proofs))
                 && faults(&archive.findings).eq(faults(&about.findings)))
     };
     Ok(known
@@ -137,12 +147,13 @@ pub(super) fn archived<'a>(
         .collect())
 }
 
-/// What is wrong with the pair itself, whatever came before it.
 fn faults(findings: &[Finding]) -> impl Iterator<Item = (&str, &ComponentName)> {
-    let faults = findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Fault && finding.code != KEY_CHANGED);
+    let faults = findings.iter().filter(|finding| finding.is_fault());
     faults.map(|finding| (finding.code.as_str(), &finding.component))
+}
+
+fn states(proofs: &[Proof]) -> impl Iterator<Item = (&str, ProofState)> {
+    proofs.iter().map(|proof| (proof.key.as_str(), proof.state))
 }
 
 /// The newest of some archives whose every blob the store shows with its size. One that lacks a

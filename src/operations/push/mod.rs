@@ -51,6 +51,8 @@ pub struct PushRequest {
     pub includes: Vec<Include>,
     /// The program, for the manifest.
     pub tool: String,
+    /// A key that can never be made again was changed on purpose: a new instance took the old one's place.
+    pub accept_new_keys: bool,
 }
 
 /// What archives are made with.
@@ -143,16 +145,11 @@ pub async fn push(
         return Err(StoreError::Emptied(context.store.url().to_string()).into());
     }
     let reading = context.clone();
-    let digest_key = keys.secret_digest.clone();
+    let (digest_key, accept_new_keys) = (keys.secret_digest.clone(), request.accept_new_keys);
     let prepared = blocking(move || prepare::prepare(request, &digest_key, &reading)).await??;
     let (sources, mut about): (Arc<[Source]>, _) = (prepared.sources.into(), prepared.about);
-    let changed = known::changed_keys(
-        &catalog,
-        &keys.signing.fingerprint(),
-        &about.key_fingerprints,
-    );
-    about.findings.extend(changed);
-    about.findings.sort_by_key(|finding| finding.severity);
+    let signer = keys.signing.fingerprint();
+    known::check_keys(&catalog, &signer, accept_new_keys, &mut about);
     for name in known::dropped(&catalog, &sources) {
         context.monitor.warn(&format!(
             "the archive before has {name}, and this one will not"

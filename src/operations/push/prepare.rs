@@ -13,7 +13,7 @@ use crate::ports::includes::Include;
 use crate::words::class::Class;
 use crate::words::clock::Timestamp;
 use crate::words::ids::{ComponentName, Digest};
-use crate::words::verdict::{Finding, Proof, Severity};
+use crate::words::verdict::{Finding, Proof};
 use std::collections::BTreeMap;
 
 /// What is archived, and what was found.
@@ -124,20 +124,14 @@ fn included(include: Include) -> Result<Source, PushError> {
 
 /// What should be there and is not.
 fn missing(request: &PushRequest) -> Vec<Finding> {
-    let finding = |code: &str, component: ComponentName, message: &str| Finding {
-        code: code.into(),
-        severity: Severity::Fault,
-        component,
-        message: message.into(),
-    };
     let mut findings = Vec::new();
     if request.pair.app.is_none() {
         let message = "there is no app dump, so the application cannot be restored";
-        findings.push(finding("app-missing", ComponentName::app(), message));
+        findings.push(Finding::fault("app-missing", ComponentName::app(), message));
     }
     if request.pair.zitadel.is_none() && request.auth_mode == AuthMode::Oidc {
         let message = "there is no zitadel dump, so nobody can log in after a restore";
-        findings.push(finding(
+        findings.push(Finding::fault(
             "zitadel-missing",
             ComponentName::zitadel(),
             message,
@@ -150,7 +144,7 @@ fn missing(request: &PushRequest) -> Vec<Finding> {
     {
         let message =
             "there is no env file, or it is empty, so nothing that is encrypted can be opened";
-        findings.push(finding("env-missing", ComponentName::env(), message));
+        findings.push(Finding::fault("env-missing", ComponentName::env(), message));
     }
     let has_secrets = request
         .includes
@@ -160,7 +154,7 @@ fn missing(request: &PushRequest) -> Vec<Finding> {
         let message = "the volume zitadel_secrets is not included, so on a rebuilt host the \
                        bootstrap stops and nobody can log in";
         if let Ok(name) = ZITADEL_SECRETS.parse() {
-            findings.push(finding("zitadel-secrets-missing", name, message));
+            findings.push(Finding::fault("zitadel-secrets-missing", name, message));
         }
     }
     findings
