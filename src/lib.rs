@@ -41,7 +41,9 @@ pub use operations::catalog::{
 };
 pub use operations::context::{Context, SharedIndex};
 pub use operations::fetch::{FetchError, FetchRequest, Fetched, FetchedFile, fetch};
-pub use operations::inspect::{InspectError, InspectRequest, Inspected, InspectedDump, inspect};
+pub use operations::inspect::{
+    InspectError, InspectRequest, Inspected, InspectedDump, inspect, inspection_sets,
+};
 pub use operations::pipeline::blocking;
 pub use operations::push::{PushError, PushKeys, PushRequest, Pushed, push, unarchived};
 pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};

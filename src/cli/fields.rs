@@ -10,8 +10,9 @@ use sealift::{
 pub struct Fields(String);
 
 impl Fields {
-    /// One more line.
+    /// One more line; what would move the cursor of a terminal is shown as `?`.
     pub fn add(&mut self, label: &str, value: &str) {
+        let value = value.replace(char::is_control, "?");
         self.0.push_str(format!("{label:12}{value}").trim_end());
         self.0.push('\n');
     }
@@ -60,6 +61,7 @@ pub fn restore_fields(
     facts: &DumpFacts,
     component: &ComponentName,
     file: &str,
+    is_damaged: bool,
 ) {
     let DumpFacts {
         database,
@@ -76,10 +78,19 @@ pub fn restore_fields(
     fields.add("  made by", &dump);
     let oldest = facts.oldest_pg_restore();
     fields.add("  read by", &format!("pg_restore {oldest} or newer"));
-    let mut label = "  restore";
+    if is_damaged {
+        fields.add(
+            "  restore",
+            "do not: what is in the database now is better than a part of this",
+        );
+        return;
+    }
+    fields.add(
+        "  restore",
+        "in the order that RESTORE.md gives (sealift fetch), when nobody writes:",
+    );
     for command in commands(facts, component, file) {
-        fields.add(label, &command);
-        label = "";
+        fields.add("", &command);
     }
 }
 

@@ -75,7 +75,9 @@ pub fn failure(failure: &Failure) -> Exit {
 
 /// One line on stderr. If nobody reads stderr, there is nobody to tell.
 pub fn note(kind: &str, message: &str) {
-    let mut message = message.replace(['\n', '\r'], " ");
+    let mut message = message
+        .replace(['\n', '\r'], " ")
+        .replace(char::is_control, "?");
     if is_private_key(&message) {
         message = "something was given a private key that does not belong there; the message \
                    would show it"

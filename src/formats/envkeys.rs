@@ -43,6 +43,8 @@ pub struct EnvKeys {
 
 /// What lazyit's placeholders start with.
 const PLACEHOLDER: &[u8] = b"CHANGE_ME";
+/// What Zitadel's own examples have.
+const ZITADELS_EXAMPLE: &[u8] = b"MasterkeyNeedsToHave32Characters";
 
 impl KeyName {
     /// All of them.
@@ -120,8 +122,11 @@ impl EnvKeys {
     fn take(&mut self, name: KeyName, value: Option<&[u8]>) {
         let text = name.as_str();
         let lack = match value {
-            None => ("key-missing", format!("the env file has no {text}")),
-            Some(value) if value.starts_with(PLACEHOLDER) => {
+            None => (
+                "key-missing",
+                format!("the env file has no {text}, or it is empty"),
+            ),
+            Some(value) if is_placeholder(value) => {
                 ("key-placeholder", format!("{text} is still a placeholder"))
             }
             Some(value) => match name.read(value) {
@@ -189,6 +194,13 @@ impl EnvKeys {
     }
 }
 
+/// A key that stands in somebody's documentation, or that nobody can have drawn by lot.
+fn is_placeholder(value: &[u8]) -> bool {
+    value.starts_with(PLACEHOLDER)
+        || value == ZITADELS_EXAMPLE
+        || value.iter().all(|byte| *byte == value[0])
+}
+
 fn hex_key(value: &[u8]) -> Option<MasterKey> {
     let mut key = Box::new(Zeroizing::new([0; 32]));
     hex::decode_to_slice(value, &mut key[..]).ok()?;
@@ -234,10 +246,10 @@ mod tests {
     fn the_keys_of_a_working_instance_pass() {
         assert!(codes(GOOD, true).is_empty());
         for value in [
-            "a".repeat(64),
-            "b".repeat(32),
-            format!("{}=", "c".repeat(43)),
-            "_".repeat(43),
+            "ab".repeat(32),
+            "bc".repeat(16),
+            format!("{}d=", "c".repeat(42)),
+            "_".repeat(42) + "A",
         ] {
             assert!(
                 codes(&with("WORKFLOW_SECRET_KEY", &value), true).is_empty(),
@@ -261,7 +273,13 @@ mod tests {
                 "key-length",
             ),
             ("WORKFLOW_SECRET_KEY", "", "key-missing"),
+            (
+                "ZITADEL_MASTERKEY",
+                "MasterkeyNeedsToHave32Characters",
+                "key-placeholder",
+            ),
             ("WORKFLOW_SECRET_KEY", "CHANGE_ME", "key-placeholder"),
+            ("WORKFLOW_SECRET_KEY", &"0".repeat(64), "key-placeholder"),
             ("WORKFLOW_SECRET_KEY", "short", "key-length"),
         ] {
             assert_eq!(codes(&with(name, value), true), [code], "{name}={value}");
@@ -276,7 +294,7 @@ mod tests {
         for (value, code) in [
             ("", "key-missing"),
             ("CHANGE_ME", "key-placeholder"),
-            ("x", "key-length"),
+            ("short", "key-length"),
         ] {
             let env = with("SMTP_SECRET_KEY", value);
             assert!(codes(&env, true).is_empty(), "{value}");

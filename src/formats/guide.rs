@@ -6,9 +6,9 @@
 //! command nor look like a part of the page.
 
 use crate::formats::manifest::{Component, Kind, Manifest, Verified};
-use crate::formats::restore_command::{DC, restore_commands, service, shell_word};
+use crate::formats::restore_command::{restore_commands, service, shell_word};
 use crate::words::ids::{ArchiveId, ComponentName};
-use crate::words::verdict::Verdict;
+use crate::words::verdict::{Finding, Verdict};
 use std::fmt::Write as _;
 
 /// The guide for an archive of which these components were fetched into this folder.
@@ -21,14 +21,20 @@ fn guide(manifest: &Manifest, id: ArchiveId, fetched: &[&Component], folder: &st
     let mut page = Page(String::new());
     page.title(manifest, id);
     page.files(fetched);
+    let found = |code: &str, name: &ComponentName| {
+        let about = |finding: &&Finding| finding.code == code && finding.component == *name;
+        manifest.findings.iter().find(about)
+    };
     let has = |name: &ComponentName| fetched.iter().find(|component| component.name == *name);
     page.line("## In this order\n");
     page.line("Run these in a shell of root (`sudo bash`), one step after the other, in the folder of lazyit's");
-    page.line("compose file; stop at the first error. `$F` is this folder. If this lazyit is run with other options");
-    page.line("or another env file, put them into `DC`.\n");
-    page.code(&[&format!("F={}", shell_word(folder)), DC]);
-    if let Some(env) = has(&ComponentName::env()) {
-        page.env(env);
+    page.line("compose file; stop at the first error. `$F` is this folder, `$P` the compose project, with which the");
+    page.line("names of its volumes begin. If this lazyit is run in another way, put that into `P` and `DC`.\n");
+    page.code(&[&format!("F={}", shell_word(folder)), PROJECT, DC_OF_PROJECT]);
+    match has(&ComponentName::env()) {
+        Some(env) => page.env(env, found("key-refuted", &env.name)),
+        None if manifest.component(&ComponentName::env()).is_none() => page.no_env(),
+        None => {}
     }
     page.step("Stop what writes");
     // The identity provider too: what it has in use cannot be dropped and loaded anew.
@@ -44,11 +50,19 @@ fn guide(manifest: &Manifest, id: ArchiveId, fetched: &[&Component], folder: &st
     {
         page.include(component);
     }
-    if let Some(zitadel) = has(&ComponentName::zitadel()) {
-        page.database(zitadel, "The identity provider's database");
-    }
-    if let Some(app) = has(&ComponentName::app()) {
-        page.database(app, "The application database");
+    for (name, title) in [
+        (ComponentName::zitadel(), "The identity provider's database"),
+        (ComponentName::app(), "The application database"),
+    ] {
+        if let Some(dump) = has(&name) {
+            page.database(dump, title, found("dump-unreadable", &name));
+        } else if let Some(finding) = found(&format!("{name}-missing"), &name) {
+            page.step(title);
+            page.line(&format!(
+                "**It is not in this archive**: {}.\n",
+                span(&finding.message)
+            ));
+        }
     }
     page.step("Bring everything up");
     page.code(&["$DC up -d", "$DC run --rm migrate bun run reindex:all"]);
@@ -56,6 +70,10 @@ fn guide(manifest: &Manifest, id: ArchiveId, fetched: &[&Component], folder: &st
     page.traps();
     page.0
 }
+
+/// The compose project of lazyit, unless the operator gave it another name.
+const PROJECT: &str = "P=lazyit-prod";
+const DC_OF_PROJECT: &str = "DC=\"docker compose --env-file .env.prod -p $P\"";
 
 struct Page(String);
 
@@ -136,8 +154,24 @@ impl Page {
         self.line("");
     }
 
-    fn env(&mut self, env: &Component) {
+    /// What an archive was made without, it cannot bring back.
+    fn no_env(&mut self) {
         self.step("The env file, before anything else");
+        self.line("**It is not here.** Without it docker compose does nothing, and without its keys nothing that is");
+        self.line("encrypted can be opened. Find it first: `sealift list` for an archive that has one, and");
+        self.line("`sealift fetch --component env`; or a copy elsewhere. Never make new keys.\n");
+    }
+
+    fn env(&mut self, env: &Component, refuted: Option<&Finding>) {
+        self.step("The env file, before anything else");
+        if let Some(finding) = refuted {
+            self.line(&format!(
+                "**These are not the keys of this data**: {}.",
+                span(&finding.message)
+            ));
+            self.line("If an env file is there already, it may be the right one: keep it, and do not run this. Else look");
+            self.line("for the right one in an older archive: `sealift list`, `sealift fetch --component env`.\n");
+        }
         self.line(
             "It holds the master keys. Without exactly these keys nothing below can be opened.",
         );
@@ -161,17 +195,25 @@ impl Page {
         self.line("`cp -a` keeps owners, modes and times. They are those of the archive only if root ran the fetch: if");
         self.line("`ls -ln` shows your own number for all of them, fetch once more with `sudo` before you go on.\n");
         self.code(&[
-            &format!("docker volume create lazyit-prod_{volume}"),
+            &format!("docker volume create \"$P\"_{volume}"),
             &format!(
-                "docker run --rm -v lazyit-prod_{volume}:/to -v {}:/from:ro alpine cp -a /from/. /to/",
+                "docker run --rm -v \"$P\"_{volume}:/to -v {}:/from:ro alpine cp -a /from/. /to/",
                 path(component)
             ),
         ]);
     }
 
-    fn database(&mut self, component: &Component, title: &str) {
+    fn database(&mut self, component: &Component, title: &str, unreadable: Option<&Finding>) {
         let service = service(&component.name);
         self.step(title);
+        if let Some(finding) = unreadable {
+            self.line(&format!(
+                "**Do not load this dump**: {}.",
+                span(&finding.message)
+            ));
+            self.line("What is in the database now is better than a part of this. Fetch an older archive: `sealift list`.\n");
+            return;
+        }
         self.code(&[&format!("$DC up -d --wait {service}")]);
         let facts = component.dump.as_ref();
         if let Some(facts) = facts.filter(|facts| facts.pg_restore_too_old().is_some()) {
@@ -188,7 +230,7 @@ impl Page {
         self.line("step once more.\n");
         self.code(&[
             &format!("$DC stop {service} && $DC rm -f {service}"),
-            &format!("docker volume rm lazyit-prod_{service}_data"),
+            &format!("docker volume rm \"$P\"_{service}_data"),
         ]);
     }
 
@@ -302,15 +344,15 @@ mod tests {
         let page = page("")?;
         let mut rest = &page[..];
         for next in [
-            "DC='docker compose",
-            "\"$F\"/'.env.prod' .env.prod",
+            "DC=\"docker compose",
+            "\"$F\"/.env.prod .env.prod",
             "$DC stop api web zitadel\n",
-            "\"$F\"/'zitadel-secrets':/from:ro",
+            "\"$F\"/zitadel-secrets:/from:ro",
             "Put `attachments/file` back",
             "$DC up -d --wait zitadel_db",
             "$DC up -d --wait db",
-            "\"$F\"/'zitadel.dump' > \"$F\"/zitadel_db.sql &&",
-            "\"$F\"/'app.dump'",
+            "\"$F\"/zitadel.dump > \"$F\"/zitadel_db.sql) &&",
+            "\"$F\"/app.dump",
             "$DC up -d\n",
         ] {
             let found = rest.find(next);

@@ -35,24 +35,119 @@ pub fn restore_commands(
     let service = service(component);
     // Inside its own container each server has the same variables.
     let login = "-U \"$POSTGRES_USER\" -d \"$POSTGRES_DB\"";
-    if facts.and_then(DumpFacts::pg_restore_too_old).is_none() {
+    let Some(facts) = facts.filter(|facts| facts.pg_restore_too_old().is_some()) else {
         return vec![format!(
-            "$DC exec -T {service} sh -c 'pg_restore {login} --clean --if-exists --no-owner --exit-on-error' < {dump}"
+            "$DC exec -T {service} sh -c 'pg_restore {login} --clean --if-exists --no-owner --single-transaction' < {dump}"
         )];
-    }
-    vec![
-        "$DC up -d --wait db".into(),
-        format!(
-            "$DC exec -T db pg_restore --clean --if-exists --no-owner -f - < {dump} > {script} &&"
-        ),
-        format!("  sed '1,60{{/^SET transaction_timeout = 0;$/d;}}' {script} |"),
-        format!("  $DC exec -T {service} sh -c 'psql -q -v ON_ERROR_STOP=1 {login}' &&"),
-        format!("  rm {script}"),
-    ]
+    };
+    let (start, newer) = newer_pg_restore(component, facts);
+    let edits = edits(facts);
+    start
+        .into_iter()
+        .chain([
+            format!("(umask 077; {newer} --clean --if-exists --no-owner -f - < {dump} > {script}) &&"),
+            format!("  sed -i {edits} {script} &&"),
+            format!("  $DC exec -T {service} sh -c 'psql -q -v ON_ERROR_STOP=1 --single-transaction {login}' < {script} &&"),
+            format!("  rm {script}"),
+        ])
+        .collect()
 }
 
-/// A text as one word of a shell.
+/// A `pg_restore` that reads the dump, and what must run for it. The application's server is the newer
+/// of lazyit's two; for its own dump there is none but in an image.
+fn newer_pg_restore(component: &ComponentName, facts: &DumpFacts) -> (Option<String>, String) {
+    if *component == ComponentName::zitadel() {
+        let start = "$DC up -d --wait db".to_owned();
+        return (Some(start), "$DC exec -T db pg_restore".into());
+    }
+    let image = format!("postgres:{}", facts.oldest_pg_restore());
+    (None, format!("docker run --rm -i {image} pg_restore"))
+}
+
+/// What an older server, or its psql, does not know. The lines cannot be a row: COPY writes a
+/// backslash as two.
+fn edits(facts: &DumpFacts) -> &'static str {
+    if knows_restrict(&facts.server_version) {
+        "'1,60{/^SET transaction_timeout = 0;$/d;}'"
+    } else {
+        "'1,60{/^SET transaction_timeout = 0;$/d;/^\\\\restrict [0-9A-Za-z]*$/d;};/^\\\\unrestrict [0-9A-Za-z]*$/d'"
+    }
+}
+
+/// Whether psql of a server's version knows `\restrict`, which `pg_restore` writes since August 2025.
+fn knows_restrict(version: &str) -> bool {
+    let number = version.split(' ').next().unwrap_or_default();
+    let (major, minor) = number.split_once('.').unwrap_or((number, "0"));
+    let first = match major {
+        "13" => 22,
+        "14" => 19,
+        "15" => 14,
+        "16" => 10,
+        "17" => 6,
+        major => return major.parse().is_ok_and(|major: u32| major >= 18),
+    };
+    minor.parse().is_ok_and(|minor: u32| minor >= first)
+}
+
+/// A text as one word of a shell, in quotes if it needs them.
 #[must_use]
 pub fn shell_word(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:@%+,".contains(&b);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commands(component: &ComponentName, server: &str) -> String {
+        let facts = DumpFacts {
+            archive_version: "1.16".into(),
+            server_version: server.into(),
+            pg_dump_version: "18.4".into(),
+            compression: "gzip".into(),
+            database: "x".into(),
+            tables: 1,
+        };
+        restore_commands(component, Some(&facts), "d.dump", "s.sql").join("\n")
+    }
+
+    #[test]
+    fn a_dump_takes_the_way_that_its_server_can_go() {
+        let (app, zitadel) = (ComponentName::app(), ComponentName::zitadel());
+        let own = commands(&app, "18.4 (Debian 18.4-1)");
+        assert!(
+            own.starts_with("$DC exec -T db sh -c 'pg_restore "),
+            "{own}"
+        );
+        let script = commands(&zitadel, "16.14 (Debian 16.14-1)");
+        assert!(script.contains("$DC exec -T db pg_restore"), "{script}");
+        assert!(!script.contains("restrict"), "{script}");
+        for old in ["16.9", "15.13", "17.5", "12.1"] {
+            let facts = commands(&zitadel, old);
+            assert_eq!(
+                facts.contains("unrestrict"),
+                !old.starts_with("17"),
+                "{facts}"
+            );
+        }
+        // The service db has no newer pg_restore than its own.
+        let app = commands(&app, "16.14");
+        assert!(
+            app.contains("docker run --rm -i postgres:17 pg_restore"),
+            "{app}"
+        );
+    }
+
+    #[test]
+    fn a_word_is_quoted_if_it_must_be() {
+        assert_eq!(shell_word("backups/app-1.dump"), "backups/app-1.dump");
+        assert_eq!(shell_word("a b"), "'a b'");
+        assert_eq!(shell_word("it's"), "'it'\\''s'");
+        assert_eq!(shell_word(""), "''");
+    }
 }

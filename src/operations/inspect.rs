@@ -6,13 +6,15 @@
 use crate::formats::envkeys::{EnvKeys, KeyName};
 use crate::formats::pgdump::{self, DumpError, DumpFacts, Unreadable};
 use crate::formats::proof::{Prover, Tally, judge};
-use crate::ports::backups::{AuthMode, BackupsError, DumpName, FileState, PAIR_WINDOW};
+use crate::ports::backups::{
+    AuthMode, BackupsError, DumpName, FileState, Half, PAIR_WINDOW, Pair, pair_up,
+};
 use crate::ports::files::FileError;
 use crate::words::cancel::{Cancel, Cancelled};
 use crate::words::ids::ComponentName;
 use crate::words::monitor::Monitor;
 use crate::words::secret::Secret;
-use crate::words::verdict::{Finding, Proof};
+use crate::words::verdict::{Finding, Proof, ProofState};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -65,6 +67,36 @@ pub enum InspectError {
     /// It was asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+/// Some dumps, by what is to be inspected together: one or two are taken for a pair; of more, those
+/// whose names make them one. A path counts once.
+#[must_use]
+pub fn inspection_sets(paths: &[PathBuf]) -> Vec<Vec<PathBuf>> {
+    let mut left: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        if !left.contains(path) {
+            left.push(path.clone());
+        }
+    }
+    if left.len() <= 2 {
+        return vec![left];
+    }
+    let half = |path: &PathBuf| {
+        let name = DumpName::parse(path.file_name()?.to_str()?)?;
+        let path = path.clone();
+        Some(Half { name, path })
+    };
+    let pairs = pair_up(left.iter().filter_map(half).collect(), AuthMode::Oidc, &[]).pairs;
+    let paths_of = |pair: Pair| {
+        pair.halves()
+            .map(|half| half.path.clone())
+            .collect::<Vec<_>>()
+    };
+    let mut sets: Vec<_> = pairs.into_iter().map(paths_of).collect();
+    left.retain(|path| !sets.iter().flatten().any(|known| known == path));
+    sets.extend(left.into_iter().map(|path| vec![path]));
+    sets
 }
 
 /// Inspects dumps as they lie on the disk.
@@ -184,7 +216,18 @@ impl<'a> Inspection<'a> {
     pub(super) fn finish(mut self) -> (Vec<Finding>, Vec<Proof>) {
         self.check_stamps();
         self.findings.extend(self.keys.findings());
-        let (proofs, findings) = judge(self.keys, &self.tallies);
+        let (mut proofs, findings) = judge(self.keys, &self.tallies);
+        let is_cut = |finding: &Finding| finding.code == "dump-unreadable";
+        if self.findings.iter().any(is_cut) {
+            for proof in proofs
+                .iter_mut()
+                .filter(|proof| proof.state == ProofState::Unproven)
+            {
+                proof
+                    .evidence
+                    .push_str("; a dump could not be read to its end");
+            }
+        }
         self.findings.extend(findings);
         self.findings
             .sort_by_key(|finding| Reverse(finding.severity));
@@ -238,6 +281,9 @@ impl<'a> Inspection<'a> {
                  system.encryption_keys"
             }
             (false, true) => "the app dump is of Zitadel's database",
+            (false, false) if !tallies.contains_key(&KeyName::Workflow) => {
+                "the app dump is not of lazyit's database: it has no table workflow_secrets"
+            }
             _ => return,
         };
         self.findings
@@ -267,8 +313,8 @@ impl<'a> Inspection<'a> {
     fn check_pg_restore(&mut self, component: &ComponentName, facts: &DumpFacts) {
         if let Some(own) = facts.pg_restore_too_old() {
             let message = format!(
-                "pg_restore {own}, the server's own, cannot read archive version {}: it takes \
-                 pg_restore {} or newer, as RESTORE.md does",
+                "pg_restore {own}, the server's own, cannot read archive version {}; it takes \
+                 pg_restore {} or newer",
                 facts.archive_version,
                 facts.oldest_pg_restore()
             );

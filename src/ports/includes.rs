@@ -64,6 +64,12 @@ impl Include {
         Ok(found.is_dir())
     }
 
+    /// Whether it is a folder with this file right in it.
+    #[must_use]
+    pub fn has_file(&self, name: &str) -> bool {
+        self.path.join(name).is_file()
+    }
+
     /// Writes the include's bytes: of a file its content, of a folder a tar stream.
     ///
     /// # Errors

@@ -51,9 +51,9 @@ fn what_was_pushed_comes_back_byte_for_byte_with_the_kit_alone() -> Outcome {
     );
     let guide = fs::read_to_string(elsewhere.path("out/RESTORE.md"))?;
     for command in [
-        "'.env.prod' .env.prod",
-        "'app-20260101-030000.dump'",
-        "'zitadel-20260101-030000.dump'",
+        "\"$F\"/.env.prod .env.prod",
+        "\"$F\"/app-20260101-030000.dump",
+        "\"$F\"/zitadel-20260101-030000.dump",
         "zitadel_secrets",
     ] {
         assert!(

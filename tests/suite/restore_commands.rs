@@ -190,12 +190,18 @@ fn a_database_that_cannot_be_cleaned_stops_the_guide_and_its_way_out_works() -> 
         let load = step(format!("-T {service} sh -c"))?;
         // What a later version of the application could have added: the dump does not know it.
         server.psql(name, &format!("CREATE VIEW newer AS SELECT * FROM {table}"))?;
+        let before = rows(server, name)?;
         let failed = lazyit.step(load)?;
         assert_ne!(failed.code, Some(0), "{failed:?}");
         let says = format!("cannot drop table {table} because other objects depend on it");
         assert!(failed.stderr.contains(&says), "{failed:?}");
+        assert_eq!(
+            rows(server, name)?,
+            before,
+            "a load that failed has changed something"
+        );
 
-        let way_out = step(format!("volume rm lazyit-prod_{service}_data"))?;
+        let way_out = step(format!("volume rm \"$P\"_{service}_data"))?;
         lazyit.step(way_out)?.expect_code(0)?;
         // The stand-in does nothing. The image makes the database of a new volume.
         server.psql("postgres", &format!("DROP DATABASE {name};"))?;

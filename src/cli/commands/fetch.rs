@@ -3,11 +3,12 @@
 use crate::cli::args::{FetchArgs, WhichArgs};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, human};
+use crate::cli::fields::{finding_text, verdict};
+use crate::cli::output::{Output, human, note};
 use crate::cli::session::Session;
 use sealift::{
-    ArchiveId, Catalog, ComponentName, Digest, FetchRequest, Fetched, Selector, Timestamp, Trust,
-    fetch,
+    ArchiveId, Catalog, ComponentName, Digest, FetchRequest, Fetched, Finding, Selector, Timestamp,
+    Trust, Verdict, fetch,
 };
 use serde::Serialize;
 use std::fmt::Write;
@@ -15,6 +16,8 @@ use std::fmt::Write;
 #[derive(Serialize)]
 struct Document {
     id: ArchiveId,
+    verdict: Verdict,
+    findings: Vec<Finding>,
     out: String,
     files: Vec<File>,
 }
@@ -50,21 +53,24 @@ pub async fn run(session: &Session, args: FetchArgs, output: &Output) -> Result<
     session.warn_about(&context, &catalog);
     let chosen = catalog.choose(&selector, trust, settings.instance.as_str())?;
     for skipped in &chosen.skipped {
-        let codes: Vec<_> = skipped
-            .findings
-            .iter()
-            .map(|finding| finding.code.as_str())
-            .collect();
         session.monitor.warn(&format!(
-            "skipped the newer archive {} ({}), which is suspect: {}",
+            "skipped the newer archive {} ({}), which is {}",
             skipped.sequence,
             skipped.captured_at,
-            codes.join(", ")
+            verdict(skipped.verdict, &skipped.findings)
         ));
     }
     let archive = session.load(&context, chosen.archive.sequence).await?;
     let title = format!("archive {} of {}", archive.sequence, archive.captured_at);
     let id = archive.id();
+    let (judged, findings) = (archive.verdict, archive.findings.clone());
+    if judged == Verdict::Suspect {
+        let faults = findings.iter().filter(|finding| finding.is_fault());
+        faults.for_each(|finding| note("finding", &finding_text(finding)));
+        session
+            .monitor
+            .warn("this archive is SUSPECT; prefer a sound one: sealift list");
+    }
     let request = FetchRequest {
         archive,
         identities,
@@ -72,7 +78,8 @@ pub async fn run(session: &Session, args: FetchArgs, output: &Output) -> Result<
         components,
     };
     let fetched = fetch(&context, request).await;
-    let document = document(fetched.map_err(|error| Failure::fetching(id, error))?);
+    let fetched = fetched.map_err(|error| Failure::fetching(id, error))?;
+    let document = document(fetched, judged, findings);
     output.result(&document, || text(&title, &document))?;
     Ok(Exit::Done)
 }
@@ -92,7 +99,7 @@ fn selector(which: WhichArgs) -> Result<Selector, Failure> {
     }
 }
 
-fn document(fetched: Fetched) -> Document {
+fn document(fetched: Fetched, verdict: Verdict, findings: Vec<Finding>) -> Document {
     let files = fetched.files.into_iter().map(|file| File {
         component: file.component,
         path: file.path.display().to_string(),
@@ -101,6 +108,8 @@ fn document(fetched: Fetched) -> Document {
     });
     Document {
         id: fetched.id,
+        verdict,
+        findings,
         out: fetched.out.display().to_string(),
         files: files.collect(),
     }

@@ -79,12 +79,15 @@ fn text(archive: &Verified) -> String {
     fields.add("stored", &format!("{stored} in {blobs}"));
     for component in &archive.components {
         fields.gap();
-        component_fields(&mut fields, component);
+        let is_damaged = archive.findings.iter().any(|finding| {
+            finding.code == "dump-unreadable" && finding.component == component.name
+        });
+        component_fields(&mut fields, component, is_damaged);
     }
     fields.into_text()
 }
 
-fn component_fields(fields: &mut Fields, component: &Component) {
+fn component_fields(fields: &mut Fields, component: &Component, is_damaged: bool) {
     let name = format!("{} ({})", component.name, component.class);
     fields.add("component", &name);
     fields.add("  file", &component.file);
@@ -95,7 +98,7 @@ fn component_fields(fields: &mut Fields, component: &Component) {
     if let Some(facts) = &component.dump {
         let tables = count(facts.tables, "table");
         fields.add("  data in", &tables);
-        restore_fields(fields, facts, &component.name, &component.file);
+        restore_fields(fields, facts, &component.name, &component.file, is_damaged);
     }
 }
 

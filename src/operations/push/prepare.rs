@@ -146,19 +146,31 @@ fn missing(request: &PushRequest) -> Vec<Finding> {
             "there is no env file, or it is empty, so nothing that is encrypted can be opened";
         findings.push(Finding::fault("env-missing", ComponentName::env(), message));
     }
-    let has_secrets = request
-        .includes
-        .iter()
-        .any(|i| i.name.as_str() == ZITADEL_SECRETS);
-    if request.auth_mode == AuthMode::Oidc && !has_secrets {
-        let message = "the volume zitadel_secrets is not included, so on a rebuilt host the \
-                       bootstrap stops and nobody can log in";
-        if let Ok(name) = ZITADEL_SECRETS.parse() {
-            findings.push(Finding::fault("zitadel-secrets-missing", name, message));
-        }
+    if request.auth_mode == AuthMode::Oidc {
+        findings.extend(secrets_missing(&request.includes));
     }
     findings
 }
 
+/// Zitadel shows a client's secret once, so the files that have it are all there is.
+fn secrets_missing(includes: &[Include]) -> Option<Finding> {
+    let name: ComponentName = ZITADEL_SECRETS.parse().ok()?;
+    let what = match includes.iter().find(|include| include.name == name) {
+        None => "the volume zitadel_secrets is not included".into(),
+        Some(include) => {
+            let lacks = SECRET_FILES.iter().filter(|file| !include.has_file(file));
+            let lacks: Vec<&str> = lacks.copied().collect();
+            if lacks.is_empty() {
+                return None;
+            }
+            format!("the include {name} has no {}", lacks.join(", and no "))
+        }
+    };
+    let message = format!("{what}, so on a rebuilt host the bootstrap stops and nobody can log in");
+    Some(Finding::fault("zitadel-secrets-missing", name, message))
+}
+
 /// The include without which a rebuilt host has no OIDC client secret.
 const ZITADEL_SECRETS: &str = "zitadel-secrets";
+/// What the bootstrap looks for in it.
+const SECRET_FILES: [&str; 2] = ["oidc-client.json", "sa-key.json"];
