@@ -37,6 +37,9 @@ sys.dont_write_bytecode = True
 import check
 
 small = Path(fixtures, "majors/pg18-none-pipe.dump").read_bytes()
+# One of its tables under a name of lazyit's, as far as names go.
+named = lambda name: b"\0" + len(name).to_bytes(4, "little") + name
+small = small.replace(named(b"child"), named(b"workflow_secrets"))
 rows = check.Dump(small).blocks_at + 6  # behind the type of the first block and its entry's id
 noise = random.Random(1)
 with open(out, "wb") as file:

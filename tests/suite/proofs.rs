@@ -166,6 +166,165 @@ fn a_foreign_key_of_the_right_length_is_refuted_and_never_the_latest() -> Outcom
 }
 
 #[test]
+fn a_push_of_everything_archives_anew_what_was_mended_and_only_that() -> Outcome {
+    let host = Host::new()?;
+    host.push_night(NIGHTS[0])?;
+    set_key(&host, KEYS[0], FOREIGN)?;
+    for night in &NIGHTS[1..] {
+        let dump = host.add_night(night)?;
+        host.run(&["push", &dump])?.expect_code(3)?;
+    }
+    // Nothing has changed: the newest pair is still suspect, and that is said every time.
+    let again = host.run(&["push"])?.expect_code(3)?;
+    assert_eq!(again.stdout.lines().count(), 1, "{again:?}");
+    assert!(
+        again
+            .stdout
+            .starts_with("already archived: nightly of 2026-01-03"),
+        "{again:?}"
+    );
+    assert!(
+        again
+            .stderr
+            .contains("finding: key-refuted (env): ZITADEL_MASTERKEY"),
+        "{again:?}"
+    );
+    fs::copy(fixtures().join("nights/.env.prod"), host.path(".env.prod"))?;
+    let mended = host.run(&["push"])?.expect_code(0)?;
+    assert_eq!(mended.stdout.matches(", sound, ").count(), 2, "{mended:?}");
+    let nothing = host.run(&["push"])?.expect_code(0)?.stdout;
+    assert_eq!(
+        nothing,
+        "nothing to archive: every complete pair is archived already\n"
+    );
+    fs::remove_dir_all(host.path("backups"))?;
+    fs::create_dir(host.path("backups"))?;
+    let nothing = host.run(&["push"])?.expect_code(0)?.stdout;
+    assert!(
+        nothing.contains("there is no complete pair in "),
+        "{nothing}"
+    );
+    Ok(())
+}
+
+#[test]
+fn inspect_goes_pair_by_pair_and_past_what_is_no_dump() -> Outcome {
+    let host = Host::new()?;
+    for night in &NIGHTS[..2] {
+        host.add_night(night)?;
+    }
+    host.add_dump("app-20260109-030000.dump", b"")?;
+    let mut wrong = fs::read(host.path("backups/app-20260102-030000.dump"))?;
+    wrong.truncate(100_000);
+    fs::write(host.path("backups/app-20260102-030000.dump"), wrong)?;
+    let files: Vec<String> = fs::read_dir(host.path("backups"))?
+        .map(|entry| Ok(entry?.path().display().to_string()))
+        .collect::<Result<_, std::io::Error>>()?;
+    let mut args = vec!["inspect", "--json"];
+    args.extend(files.iter().map(String::as_str));
+    args.push(&files[0]); // twice is once
+    let run = host.run(&args)?.expect_code(1)?;
+    assert!(
+        run.stderr
+            .contains("app-20260109-030000.dump is not a dump"),
+        "{run:?}"
+    );
+    let found = run.json()?;
+    assert_eq!(found["dumps"].as_array().map(Vec::len), Some(4));
+    assert_eq!(
+        found["proofs"].as_array().map(Vec::len),
+        Some(8),
+        "{found:#}"
+    );
+    assert_eq!(
+        (faults(&found), &found["verdict"]),
+        (vec!["dump-unreadable".to_owned()], &"suspect".into())
+    );
+    let cut = found["proofs"].to_string();
+    assert!(
+        cut.contains("; a dump could not be read to its end"),
+        "{cut}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_suspect_archive_says_so_when_it_is_fetched_and_its_guide_loads_no_damage() -> Outcome {
+    let host = Host::new()?;
+    let dump = host.add_night(NIGHTS[0])?;
+    let bytes = fs::read(host.path(&dump))?;
+    fs::write(host.path(&dump), &bytes[..bytes.len() / 2])?;
+    settle(&host.path(&dump))?;
+    set_key(&host, KEYS[0], FOREIGN)?;
+    host.run(&["push", &dump])?.expect_code(3)?;
+    let kit = [
+        "--config",
+        "recovery-kit/sealift.toml",
+        "--identity",
+        "recovery-kit/identity.txt",
+    ];
+    let fetch = [
+        "fetch",
+        "--latest",
+        "--allow-suspect",
+        "--out",
+        "out",
+        "--json",
+    ];
+    let fetched = host.run(&[&fetch[..], &kit].concat())?.expect_code(0)?;
+    assert!(
+        fetched.stderr.contains("warning: this archive is SUSPECT"),
+        "{fetched:?}"
+    );
+    let document = fetched.json()?;
+    assert_eq!(document["verdict"], "suspect");
+    assert_eq!(faults(&document), ["dump-unreadable", "key-refuted"]);
+    let guide = fs::read_to_string(host.path("out/RESTORE.md"))?;
+    assert!(
+        guide.contains("**These are not the keys of this data**"),
+        "{guide}"
+    );
+    assert!(guide.contains("**Do not load this dump**"), "{guide}");
+    assert!(!guide.contains("\"$F\"/app-20260101"), "{guide}");
+    assert!(guide.contains("\"$F\"/zitadel-20260101"), "{guide}");
+    let shown = host.run(&["show", "1"])?.expect_code(0)?.stdout;
+    assert!(shown.contains("  restore   do not:"), "{shown}");
+    Ok(())
+}
+
+#[test]
+fn a_volume_without_the_client_secret_is_as_good_as_none() -> Outcome {
+    let host = Host::new()?;
+    host.push_night(NIGHTS[0])?;
+    let dump = host.add_night(NIGHTS[1])?;
+    fs::remove_file(host.path("zitadel-secrets/oidc-client.json"))?;
+    let archive = expect_suspect(&host, &["push", "--json", &dump], "zitadel-secrets-missing")?;
+    let message = archive["findings"][0]["message"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(message.contains("has no oidc-client.json, so"), "{archive}");
+    Ok(())
+}
+
+#[test]
+fn an_app_dump_of_any_other_database_is_no_half() -> Outcome {
+    let host = Host::new()?;
+    host.push_night(NIGHTS[0])?;
+    let app = host.add_night(NIGHTS[1])?;
+    fs::copy(
+        fixtures().join("majors/pg18-zstd-pipe.dump"),
+        host.path(&app),
+    )?;
+    settle(&host.path(&app))?;
+    let archive = expect_suspect(&host, &["push", "--json", &app], "dump-foreign")?;
+    let message = archive["findings"][0]["message"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(message.contains("no table workflow_secrets"), "{archive}");
+    Ok(())
+}
+
+#[test]
 fn one_character_of_a_key_is_enough_to_refute_it() -> Outcome {
     let host = Host::new()?;
     let text = fs::read_to_string(host.path(".env.prod"))?;

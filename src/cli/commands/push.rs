@@ -7,6 +7,7 @@ use crate::cli::fields::{finding_text, key_states, verdict};
 use crate::cli::output::{Output, human, note};
 use crate::cli::session::Session;
 use crate::cli::settings::Settings;
+use jiff::civil::DateTime;
 use sealift::{
     ArchiveId, AuthMode, BackupsError, Context, Finding, Instance, Pair, Proof, PushError,
     PushKeys, PushRequest, Pushed, Secret, Sequence, Timestamp, Verdict, pair_up, pairs_of, push,
@@ -47,12 +48,26 @@ pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<E
     let env = settings.env()?;
     let auth_mode = settings.auth_mode(env.as_ref())?;
     let (context, _lock) = session.writing(&settings).await?;
-    let (pairs, unclear) = if args.dumps.is_empty() {
-        let (pairs, unclear) = pending_pairs(&settings.backups, auth_mode, &context)?;
-        (unarchived(&context, pairs).await?, unclear)
+    let (mut pairs, mut unclear) = (Vec::new(), None);
+    if args.dumps.is_empty() {
+        (pairs, unclear) = pending_pairs(&settings.backups, auth_mode, &context)?;
     } else {
-        (pairs_of(&args.dumps, auth_mode, args.allow_half)?, None)
-    };
+        pairs.extend(pairs_of(&args.dumps, auth_mode, args.allow_half)?);
+    }
+    if pairs.is_empty() {
+        let backups = settings.backups.display();
+        output.line(&format!(
+            "nothing to archive: there is no complete pair in {backups}"
+        ))?;
+    }
+    let newest = pairs.last().map(Pair::stamp);
+    if args.dumps.is_empty() {
+        let all = pairs.len();
+        pairs = unarchived(&context, pairs).await?;
+        if pairs.is_empty() && all > 0 {
+            output.line("nothing to archive: every complete pair is archived already")?;
+        }
+    }
     let pusher = Pusher {
         settings,
         keys,
@@ -60,6 +75,7 @@ pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<E
         env,
         context,
         every_pair: args.dumps.is_empty(),
+        newest,
         accept_new_keys: args.accept_new_keys,
     };
     let mut document = Document {
@@ -109,6 +125,7 @@ struct Pusher {
     /// No dump was named: one that is still being written is left for the next time, and a bad one
     /// does not hold up the others.
     every_pair: bool,
+    newest: Option<DateTime>,
     accept_new_keys: bool,
 }
 
@@ -119,14 +136,14 @@ impl Pusher {
         document: &mut Document,
         output: &Output,
     ) -> Result<(), Failure> {
-        if pairs.is_empty() {
-            output.line("nothing to archive: every complete pair is archived already")?;
-        }
         let mut bad = None;
         for pair in pairs {
+            let is_newest = self.newest == Some(pair.stamp());
             let dump = pair.halves().next().map(|half| half.path.clone());
             match self.push(pair).await {
                 Ok(None) => {}
+                // A suspect pair of an older night, which is as it was, has been told of before.
+                Ok(Some(pushed)) if self.every_pair && pushed.already_archived && !is_newest => {}
                 Ok(Some(pushed)) => {
                     let line = Line::from(pushed);
                     output.line(&text(&line))?;

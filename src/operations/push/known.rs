@@ -174,7 +174,8 @@ pub(super) async fn whole<'a>(
     Ok(None)
 }
 
-/// Of some pairs, those that no whole archive holds yet, going by names and sizes.
+/// Of some pairs, those that no whole, sound archive holds yet, going by names and sizes. What made one
+/// suspect may have been mended since: only a push can tell.
 ///
 /// # Errors
 /// [`PushError`] if the store cannot be listed or a dump cannot be read.
@@ -195,8 +196,10 @@ pub async fn unarchived(context: &Context, pairs: Vec<Pair>) -> Result<Vec<Pair>
             })
         };
         let held = match catalog.archives.iter().rev().find(holds) {
-            Some(archive) => is_whole(context, archive, &shown).await,
-            None => false,
+            Some(archive) if archive.verdict == Verdict::Sound => {
+                is_whole(context, archive, &shown).await
+            }
+            _ => false,
         };
         if !held {
             left.push(pair);
