@@ -126,7 +126,7 @@ pub enum Command {
     Push(PushArgs),
     /// Read dumps to the last byte, and prove the keys of the env file on them
     ///
-    /// Looks at no store and changes nothing. Says of each dump whether it is whole, which
+    /// Looks at no store and changes nothing. Dumps are taken by pairs, as their names say. Says of each dump whether it is whole, which
     /// pg_restore reads it and how it gets back into its server; and of each key in the env file
     /// whether it opens what is in the dumps: proven, unproven (there is nothing to try it on), or
     /// refuted. Exits with 3 if anything is wrong. Only gzip carries checksums: in
