@@ -39,6 +39,9 @@ const TEXT_BYTES_MIN: u64 = 32;
 /// So many different texts are kept apart: each has a byte, so they are a proof by then.
 const TEXTS_MAX: usize = 64;
 
+/// So many tables with unknown columns are named.
+const STRANGE_MAX: usize = 16;
+
 impl Tally {
     pub(super) fn table(&mut self, name: &str) -> &mut Counts {
         self.tables.entry(name.to_owned()).or_default()
@@ -53,7 +56,9 @@ impl Tally {
     }
 
     pub(super) fn strange(&mut self, table: &str) {
-        self.strange.insert(table.to_owned());
+        if self.strange.len() < STRANGE_MAX {
+            self.strange.insert(table.to_owned());
+        }
     }
 
     /// A key that opened something is right, so what it did not open is damaged, or older.
