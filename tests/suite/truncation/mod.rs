@@ -7,7 +7,7 @@
 mod layout;
 
 use crate::support::postgres::programs;
-use crate::support::{Host, Outcome, Run, fixtures};
+use crate::support::{Host, NIGHTS, Outcome, Run, fixtures, settle};
 use layout::Layout;
 use std::error::Error;
 use std::fs;
@@ -172,6 +172,41 @@ fn what_pg_restore_lists_without_a_word_inspect_finds_and_places() -> Outcome {
             assert!(
                 found.contains(&says),
                 "{name}, {what}: not {says:?} but {found:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn each_damage_is_archived_by_its_name_and_passed_over_by_a_fetch() -> Outcome {
+    let host = Host::new()?;
+    for (night, half) in [(NIGHTS[1], "app"), (NIGHTS[2], "zitadel")] {
+        let app = host.add_night(night)?;
+        let dump = format!("backups/{half}-{night}.dump");
+        let whole = fs::read(host.path(&dump))?;
+        for Damage { what, bytes, says } in damages(&whole, &Layout::of(&whole)?)? {
+            // Each is a pair of its own, of the same moment, for the names of the others are taken.
+            let other = Host::new()?;
+            other.push_night(NIGHTS[0])?;
+            for file in [&app, &format!("backups/zitadel-{night}.dump")] {
+                fs::copy(host.path(file), other.path(file))?;
+            }
+            fs::write(other.path(&dump), bytes)?;
+            settle(&other.path(&app))?;
+            settle(&other.path(&format!("backups/zitadel-{night}.dump")))?;
+            let pushed = other.run(&["push", "--json", &app])?.expect_code(3)?;
+            let pushed = pushed.json()?;
+            let finding = &pushed["archives"][0]["findings"][0];
+            assert_eq!(finding["code"], "dump-unreadable", "{half}, {what}");
+            assert_eq!(finding["component"], half, "{half}, {what}");
+            let message = finding["message"].as_str().unwrap_or_default();
+            assert!(message.contains(&says), "{half}, {what}: {message}");
+            let fetched = other.fetch_latest("out")?.expect_code(0)?;
+            let skipped = "skipped the newer archive 2";
+            assert!(
+                fetched.stderr.contains(skipped),
+                "{half}, {what}: {fetched:?}"
             );
         }
     }
