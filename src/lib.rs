@@ -33,7 +33,7 @@ pub use formats::pgdump::{
 pub use formats::recipients::{
     KeyError, Recipients, Unwrapper, generate_identity, read_identities,
 };
-pub use formats::restore_command::{DC, restore_commands, shell_word};
+pub use formats::restore_command::{DC, Load, shell_word};
 pub use formats::seal::{BlobWriter, Checked, SealError, Sealed, Unchecked, open as open_blob};
 pub use formats::signature::{SignatureError, SigningKey, TrustedSigners};
 pub use operations::catalog::{

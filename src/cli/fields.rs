@@ -1,9 +1,6 @@
 //! Fields: what several commands say of a verdict, a key or a dump, in the same words.
 
-use sealift::{
-    ComponentName, DC, DumpFacts, Finding, Proof, ProofState, Severity, Verdict, restore_commands,
-    shell_word,
-};
+use sealift::{DC, DumpFacts, Finding, Load, Proof, ProofState, Severity, Verdict};
 
 /// Lines of a label and a value, the values below each other.
 #[derive(Debug, Default)]
@@ -55,14 +52,8 @@ pub fn finding_fields(fields: &mut Fields, findings: &[Finding], proofs: &[Proof
     }
 }
 
-/// What a dump says of itself, and how it gets back into its server.
-pub fn restore_fields(
-    fields: &mut Fields,
-    facts: &DumpFacts,
-    component: &ComponentName,
-    file: &str,
-    is_damaged: bool,
-) {
+/// What a dump says of itself.
+pub fn dump_fields(fields: &mut Fields, facts: &DumpFacts) {
     let DumpFacts {
         database,
         server_version,
@@ -78,32 +69,31 @@ pub fn restore_fields(
     fields.add("  made by", &dump);
     let oldest = facts.oldest_pg_restore();
     fields.add("  read by", &format!("pg_restore {oldest} or newer"));
-    if is_damaged {
-        fields.add(
-            "  restore",
-            "do not: what is in the database now is better than a part of this",
-        );
-        return;
+}
+
+/// The commands that load a dump, unless it must not be loaded.
+pub fn load_fields(fields: &mut Fields, commands: &[String]) {
+    if commands.is_empty() {
+        let why = "do not: what is in the database now is better than what is in this";
+        return fields.add("  restore", why);
     }
-    fields.add(
-        "  restore",
-        "in the order that RESTORE.md gives (sealift fetch), when nobody writes:",
-    );
-    for command in commands(facts, component, file) {
-        fields.add("", &command);
+    let when = "in the order that RESTORE.md gives (sealift fetch), when nobody writes:";
+    fields.add("  restore", when);
+    for command in commands {
+        fields.add("", command);
     }
 }
 
-/// The commands for a dump in the current folder, from the first.
-pub fn commands(facts: &DumpFacts, component: &ComponentName, file: &str) -> Vec<String> {
-    let script = format!("{component}.sql");
+/// The commands for a dump, from the first; none if one of the findings forbids them.
+pub fn load_commands(load: &Load<'_>, findings: &[Finding]) -> Vec<String> {
+    if findings
+        .iter()
+        .any(|one| one.forbids_loading(load.component))
+    {
+        return Vec::new();
+    }
     let mut commands = vec![DC.to_owned()];
-    commands.extend(restore_commands(
-        component,
-        Some(facts),
-        &shell_word(file),
-        &script,
-    ));
+    commands.extend(load.commands());
     commands
 }
 

@@ -171,7 +171,8 @@ impl EnvKeys {
     /// What is wrong with a key that an instance may do without: a code, and a sentence that goes on.
     #[must_use]
     pub fn lack(&self, name: KeyName) -> Option<(&'static str, &str)> {
-        let (code, message) = self.lacks.get(&name).filter(|_| !name.is_vital())?;
+        let is_found_anyway = name.is_vital() && self.is_expected(name);
+        let (code, message) = self.lacks.get(&name).filter(|_| !is_found_anyway)?;
         Some((code, message))
     }
 
@@ -179,7 +180,8 @@ impl EnvKeys {
     /// archive, and nothing to anybody who has not the host's signing key.
     #[must_use]
     pub fn fingerprints(&self, key: &SecretDigestKey) -> BTreeMap<String, Digest> {
-        let vital = self.keys.iter().filter(|(name, _)| name.is_vital());
+        let is_wanted = |name: &KeyName| name.is_vital() && self.is_expected(*name);
+        let vital = self.keys.iter().filter(|(name, _)| is_wanted(name));
         vital
             .map(|(name, value)| {
                 let mut hasher = key.hasher();

@@ -6,7 +6,7 @@
 //! command nor look like a part of the page.
 
 use crate::formats::manifest::{Component, Kind, Manifest, Verified};
-use crate::formats::restore_command::{restore_commands, service, shell_word};
+use crate::formats::restore_command::{Load, service, shell_word};
 use crate::words::ids::{ArchiveId, ComponentName};
 use crate::words::verdict::{Finding, Verdict};
 use std::fmt::Write as _;
@@ -32,18 +32,14 @@ fn guide(manifest: &Manifest, id: ArchiveId, fetched: &[&Component], folder: &st
     page.line("names of its volumes begin. If this lazyit is run in another way, put that into `P` and `DC`.\n");
     page.code(&[&format!("F={}", shell_word(folder)), PROJECT, DC_OF_PROJECT]);
     match has(&ComponentName::env()) {
-        Some(env) => page.env(env, found("key-refuted", &env.name)),
+        Some(env) => {
+            let changed = found("key-changed", &env.name).filter(|finding| finding.is_fault());
+            page.env(env, found("key-refuted", &env.name).or(changed));
+        }
         None if manifest.component(&ComponentName::env()).is_none() => page.no_env(),
         None => {}
     }
-    page.step("Stop what writes");
-    // The identity provider too: what it has in use cannot be dropped and loaded anew.
-    page.code(&[match manifest.component(&ComponentName::zitadel()) {
-        Some(_) => "$DC stop api web zitadel",
-        None => "$DC stop api web",
-    }]);
-    page.line("And the sidecar, if there is one: it must not dump what is half restored.\n");
-    page.code(&["$DC stop backup || true"]);
+    page.stop(manifest);
     for component in fetched
         .iter()
         .filter(|c| matches!(c.kind, Kind::File | Kind::Tree))
@@ -55,7 +51,9 @@ fn guide(manifest: &Manifest, id: ArchiveId, fetched: &[&Component], folder: &st
         (ComponentName::app(), "The application database"),
     ] {
         if let Some(dump) = has(&name) {
-            page.database(dump, title, found("dump-unreadable", &name));
+            let mut findings = manifest.findings.iter();
+            let forbids = findings.find(|finding| finding.forbids_loading(&name));
+            page.database(manifest, dump, title, forbids);
         } else if let Some(finding) = found(&format!("{name}-missing"), &name) {
             page.step(title);
             page.line(&format!(
@@ -162,11 +160,11 @@ impl Page {
         self.line("`sealift fetch --component env`; or a copy elsewhere. Never make new keys.\n");
     }
 
-    fn env(&mut self, env: &Component, refuted: Option<&Finding>) {
+    fn env(&mut self, env: &Component, doubt: Option<&Finding>) {
         self.step("The env file, before anything else");
-        if let Some(finding) = refuted {
+        if let Some(finding) = doubt {
             self.line(&format!(
-                "**These are not the keys of this data**: {}.",
+                "**These may not be the keys of this data**: {}.",
                 span(&finding.message)
             ));
             self.line("If an env file is there already, it may be the right one: keep it, and do not run this. Else look");
@@ -180,6 +178,17 @@ impl Page {
             "[ ! -e .env.prod ] || [ -e .env.prod.before ] || cp -p .env.prod .env.prod.before",
             &format!("install -m 600 {} .env.prod", path(env)),
         ]);
+    }
+
+    fn stop(&mut self, manifest: &Manifest) {
+        self.step("Stop what writes");
+        // The identity provider too: what it has in use cannot be dropped and loaded anew.
+        self.code(&[match manifest.component(&ComponentName::zitadel()) {
+            Some(_) => "$DC stop api web zitadel",
+            None => "$DC stop api web",
+        }]);
+        self.line("And the sidecar, if there is one: it must not dump what is half restored.\n");
+        self.code(&["$DC stop backup || true"]);
     }
 
     fn include(&mut self, component: &Component) {
@@ -203,10 +212,16 @@ impl Page {
         ]);
     }
 
-    fn database(&mut self, component: &Component, title: &str, unreadable: Option<&Finding>) {
+    fn database(
+        &mut self,
+        manifest: &Manifest,
+        component: &Component,
+        title: &str,
+        forbids: Option<&Finding>,
+    ) {
         let service = service(&component.name);
         self.step(title);
-        if let Some(finding) = unreadable {
+        if let Some(finding) = forbids {
             self.line(&format!(
                 "**Do not load this dump**: {}.",
                 span(&finding.message)
@@ -218,14 +233,26 @@ impl Page {
         let facts = component.dump.as_ref();
         if let Some(facts) = facts.filter(|facts| facts.pg_restore_too_old().is_some()) {
             self.line(&format!(
-                "The server has PostgreSQL {}, whose own pg_restore refuses archive version {}. So the\napplication's newer pg_restore writes the script, and the server's own psql runs it:\n",
+                "The server has PostgreSQL {}, whose own pg_restore refuses archive version {}. So a\nnewer pg_restore writes a script, and the server's own psql runs it:\n",
                 span(&facts.server_version),
                 span(&facts.archive_version)
             ));
         }
         let script = format!("\"$F\"/{service}.sql");
-        let commands = restore_commands(&component.name, facts, &path(component), &script);
-        self.code(&commands.iter().map(String::as_str).collect::<Vec<_>>());
+        let load = Load {
+            component: &component.name,
+            facts,
+            app: manifest.dump_facts(&ComponentName::app()),
+            dump: &path(component),
+            script: &script,
+        };
+        self.code(
+            &load
+                .commands()
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>(),
+        );
         self.line("Only if that fails, for a database that cannot be used at all: remove its one volume, and do this");
         self.line("step once more.\n");
         self.code(&[
@@ -307,7 +334,8 @@ mod tests {
                 "name": name, "kind": kind, "class": "data", "file": file, "bytes": 1,
                 "encoding": "raw", "recipe": [], "blobs": [],
                 "dump": (kind == "dump").then(|| serde_json::json!({
-                    "archive_version": "1.16", "server_version": format!("16.14{text}"),
+                    "archive_version": "1.16",
+                    "server_version": format!("{}{text}", if name == "app" { "18.4" } else { "16.14" }),
                     "pg_dump_version": text, "compression": text, "database": text, "tables": 1,
                 })),
             })

@@ -271,6 +271,12 @@ impl Manifest {
             .find(|component| component.name == *name)
     }
 
+    /// What the dump with this name says of itself.
+    #[must_use]
+    pub fn dump_facts(&self, name: &ComponentName) -> Option<&DumpFacts> {
+        self.component(name)?.dump.as_ref()
+    }
+
     /// Every blob the archive needs, each once, in the order of their names.
     #[must_use]
     pub fn blobs(&self) -> Vec<BlobEntry> {

@@ -23,45 +23,67 @@ pub fn service(component: &ComponentName) -> &'static str {
     }
 }
 
-/// The commands for a dump, a line each. `dump` and `script` are the dump and a file that may be
-/// written beside it, as words of a shell.
-#[must_use]
-pub fn restore_commands(
-    component: &ComponentName,
-    facts: Option<&DumpFacts>,
-    dump: &str,
-    script: &str,
-) -> Vec<String> {
-    let service = service(component);
-    // Inside its own container each server has the same variables.
-    let login = "-U \"$POSTGRES_USER\" -d \"$POSTGRES_DB\"";
-    let Some(facts) = facts.filter(|facts| facts.pg_restore_too_old().is_some()) else {
-        return vec![format!(
-            "$DC exec -T {service} sh -c 'pg_restore {login} --clean --if-exists --no-owner --single-transaction' < {dump}"
-        )];
-    };
-    let (start, newer) = newer_pg_restore(component, facts);
-    let edits = edits(facts);
-    start
-        .into_iter()
-        .chain([
-            format!("(umask 077; {newer} --clean --if-exists --no-owner -f - < {dump} > {script}) &&"),
-            format!("  sed -i {edits} {script} &&"),
-            format!("  $DC exec -T {service} sh -c 'psql -q -v ON_ERROR_STOP=1 --single-transaction {login}' < {script} &&"),
-            format!("  rm {script}"),
-        ])
-        .collect()
+/// A dump that is to be loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Load<'a> {
+    /// What it is of.
+    pub component: &'a ComponentName,
+    /// What it says of itself.
+    pub facts: Option<&'a DumpFacts>,
+    /// What the app dump says of itself, if there is one: its server is lazyit's newer one.
+    pub app: Option<&'a DumpFacts>,
+    /// The dump, as a word of a shell.
+    pub dump: &'a str,
+    /// A file that may be written beside it, likewise.
+    pub script: &'a str,
 }
 
-/// A `pg_restore` that reads the dump, and what must run for it. The application's server is the newer
-/// of lazyit's two; for its own dump there is none but in an image.
-fn newer_pg_restore(component: &ComponentName, facts: &DumpFacts) -> (Option<String>, String) {
-    if *component == ComponentName::zitadel() {
-        let start = "$DC up -d --wait db".to_owned();
-        return (Some(start), "$DC exec -T db pg_restore".into());
+impl Load<'_> {
+    /// The commands, a line each.
+    #[must_use]
+    pub fn commands(&self) -> Vec<String> {
+        let Self { dump, script, .. } = self;
+        let service = service(self.component);
+        // Inside its own container each server has the same variables.
+        let login = "-U \"$POSTGRES_USER\" -d \"$POSTGRES_DB\"";
+        let too_old = |facts: &&DumpFacts| facts.pg_restore_too_old().is_some();
+        let Some(facts) = self.facts.filter(too_old) else {
+            return vec![format!(
+                "$DC exec -T {service} sh -c 'pg_restore {login} --clean --if-exists --no-owner --single-transaction' < {dump}"
+            )];
+        };
+        let (start, newer) = self.newer_pg_restore(facts);
+        let edits = edits(facts);
+        start
+            .into_iter()
+            .chain([
+                format!(
+                    "(umask 077; {newer} --clean --if-exists --no-owner -f - < {dump} > {script}) &&"
+                ),
+                format!("  sed -i {edits} {script} &&"),
+                format!(
+                    "  $DC exec -T {service} sh -c 'psql -q -v ON_ERROR_STOP=1 --single-transaction {login}' < {script} &&"
+                ),
+                format!("  rm {script}"),
+            ])
+            .collect()
     }
-    let image = format!("postgres:{}", facts.oldest_pg_restore());
-    (None, format!("docker run --rm -i {image} pg_restore"))
+
+    /// A `pg_restore` that reads the dump, and what must run for it: that of the application's server,
+    /// if it is newer, or else one in an image.
+    fn newer_pg_restore(&self, facts: &DumpFacts) -> (Option<String>, String) {
+        let oldest = facts.oldest_pg_restore();
+        let reads = |app: &DumpFacts| app.server_major().is_none_or(|major| major >= oldest);
+        let is_zitadel = *self.component == ComponentName::zitadel();
+        if is_zitadel && self.app.is_none_or(reads) {
+            let start = "$DC up -d --wait db".to_owned();
+            return (Some(start), "$DC exec -T db pg_restore".into());
+        }
+        (
+            None,
+            format!("docker run --rm -i postgres:{oldest} pg_restore"),
+        )
+    }
 }
 
 /// What an older server, or its psql, does not know. The lines cannot be a row: COPY writes a
@@ -104,16 +126,26 @@ pub fn shell_word(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn commands(component: &ComponentName, server: &str) -> String {
-        let facts = DumpFacts {
+    fn facts(server: &str) -> DumpFacts {
+        DumpFacts {
             archive_version: "1.16".into(),
             server_version: server.into(),
             pg_dump_version: "18.4".into(),
             compression: "gzip".into(),
             database: "x".into(),
             tables: 1,
+        }
+    }
+
+    fn commands(component: &ComponentName, server: &str) -> String {
+        let load = Load {
+            component,
+            facts: Some(&facts(server)),
+            app: Some(&facts("18.4")),
+            dump: "d.dump",
+            script: "s.sql",
         };
-        restore_commands(component, Some(&facts), "d.dump", "s.sql").join("\n")
+        load.commands().join("\n")
     }
 
     #[test]
@@ -137,10 +169,16 @@ mod tests {
         }
         // The service db has no newer pg_restore than its own.
         let app = commands(&app, "16.14");
-        assert!(
-            app.contains("docker run --rm -i postgres:17 pg_restore"),
-            "{app}"
-        );
+        let image = "docker run --rm -i postgres:17 pg_restore";
+        assert!(app.contains(image), "{app}");
+        let both_old = Load {
+            component: &zitadel,
+            facts: Some(&facts("16.14")),
+            app: Some(&facts("16.14")),
+            dump: "d.dump",
+            script: "s.sql",
+        };
+        assert!(both_old.commands()[0].contains(image));
     }
 
     #[test]

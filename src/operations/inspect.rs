@@ -33,7 +33,7 @@ pub struct InspectRequest {
 }
 
 /// What was found out.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Inspected {
     /// The dumps, in the order of the request.
     pub dumps: Vec<InspectedDump>,
@@ -41,6 +41,8 @@ pub struct Inspected {
     pub findings: Vec<Finding>,
     /// What the keys came to; none without an env file.
     pub proofs: Vec<Proof>,
+    /// The files that are no dumps, or cannot be read.
+    pub failed: Vec<BackupsError>,
 }
 
 /// One dump that was read.
@@ -102,39 +104,31 @@ pub fn inspection_sets(paths: &[PathBuf]) -> Vec<Vec<PathBuf>> {
 /// Inspects dumps as they lie on the disk.
 ///
 /// # Errors
-/// [`InspectError`] at the first file that is no dump or cannot be read.
+/// [`Cancelled`]. A file that is no dump does not hold up the others.
 pub fn inspect(
     request: &InspectRequest,
     monitor: &dyn Monitor,
     cancel: &Cancel,
-) -> Result<Inspected, InspectError> {
+) -> Result<Inspected, Cancelled> {
     let keys = match &request.env {
         Some(env) => EnvKeys::read(env.expose(), request.auth_mode == AuthMode::Oidc),
         None => EnvKeys::default(),
     };
     let mut inspection = Inspection::new(&keys, monitor, cancel);
-    let mut dumps = Vec::new();
+    let (mut dumps, mut failed) = (Vec::new(), Vec::new());
     for path in &request.dumps {
-        let state = FileState::of(path)?;
-        let name = path.file_name().and_then(|name| name.to_str());
-        let named = name.and_then(DumpName::parse);
-        let read = inspection.dump(path, named.as_ref(), state.bytes)?;
-        if FileState::of(path)? != state {
-            return Err(BackupsError::Growing(path.clone()).into());
+        match inspection.file(path) {
+            Ok(dump) => dumps.push(dump),
+            Err(InspectError::Cancelled(cancelled)) => return Err(cancelled),
+            Err(InspectError::Backups(error)) => failed.push(error),
         }
-        dumps.push(InspectedDump {
-            path: path.clone(),
-            component: read.component,
-            bytes: state.bytes,
-            facts: read.facts,
-            rows: read.rows,
-        });
     }
     let (findings, proofs) = inspection.finish();
     Ok(Inspected {
         dumps,
         findings,
         proofs,
+        failed,
     })
 }
 
@@ -168,6 +162,24 @@ impl<'a> Inspection<'a> {
         }
     }
 
+    /// Reads a file as it is; its name may be any.
+    fn file(&mut self, path: &Path) -> Result<InspectedDump, InspectError> {
+        let state = FileState::of(path)?;
+        let name = path.file_name().and_then(|name| name.to_str());
+        let named = name.and_then(DumpName::parse);
+        let read = self.dump(path, named.as_ref(), state.bytes)?;
+        if FileState::of(path)? != state {
+            return Err(BackupsError::Growing(path.to_owned()).into());
+        }
+        Ok(InspectedDump {
+            path: path.to_owned(),
+            component: read.component,
+            bytes: state.bytes,
+            facts: read.facts,
+            rows: read.rows,
+        })
+    }
+
     /// Reads a dump; `named` is what its name says, if it has the name of one.
     pub(super) fn dump(
         &mut self,
@@ -177,7 +189,7 @@ impl<'a> Inspection<'a> {
     ) -> Result<ReadDump, InspectError> {
         let mut prover = Prover::new(self.keys);
         let report = self.read(path, bytes, &mut prover)?;
-        let tallies = prover.finish();
+        let mut tallies = prover.finish();
         let by_tables = if tallies.contains_key(&KeyName::Zitadel) {
             ComponentName::zitadel()
         } else {
@@ -188,6 +200,7 @@ impl<'a> Inspection<'a> {
         let (facts, rows) = match report {
             Ok(report) => (Some(report.facts), Some(report.rows)),
             Err(found) => {
+                tallies.values_mut().for_each(Tally::cut_short);
                 let file = path.file_name().unwrap_or_default().to_string_lossy();
                 let message = format!("{file} cannot be restored: {}", found.error);
                 self.findings.push(Finding::fault(

@@ -81,6 +81,13 @@ impl Finding {
         }
     }
 
+    /// Whether it says of a dump that it must not be loaded.
+    #[must_use]
+    pub fn forbids_loading(&self, component: &ComponentName) -> bool {
+        let codes = ["dump-unreadable", "dump-foreign"];
+        codes.contains(&self.code.as_str()) && self.component == *component
+    }
+
     /// Whether it makes an archive suspect.
     #[must_use]
     pub fn is_fault(&self) -> bool {

@@ -138,26 +138,11 @@ fn rows_that_end_too_early_are_found() -> Outcome {
     let row = b"12\tPGDMP\n";
     let place = whole.windows(row.len()).position(|bytes| bytes == row);
     let place = place.ok_or("no such row")?;
-    for (what, found) in [
-        (
-            b"12\tPG\n\\.\n",
-            Some("its rows come to their end before it"),
-        ),
-        (b"12\tPG\\n\\.", Some("its rows do not")),
-        (b"12\tPGDM\\.", None),
-    ] {
-        let mut changed = whole.clone();
-        changed[place..place + row.len()].copy_from_slice(what);
-        let damage = damage(&changed);
-        // Without its newline a row is one with the next, and that alone is no damage to be seen.
-        let expected = found.filter(|found| found.contains("before"));
-        assert_eq!(damage.is_some(), expected.is_some(), "{damage:?}");
-        assert!(
-            damage
-                .unwrap_or_default()
-                .contains(expected.unwrap_or_default())
-        );
-    }
+    let mut changed = whole.clone();
+    changed[place..place + row.len()].copy_from_slice(b"12\tPG\n\\.\n");
+    let found = damage(&changed).unwrap_or_default();
+    let says = "in the data of public.awkward: its rows come to their end before it";
+    assert!(found.contains(says), "{found:?}");
     Ok(())
 }
 

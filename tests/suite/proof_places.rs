@@ -202,12 +202,34 @@ fn what_was_tampered_with_is_refuted_and_what_is_not_known_is_not_counted() -> O
     assert_eq!(proof["state"], "unproven", "{proof:#}");
     assert_eq!((&proof["opened"], &proof["failed"]), (&0.into(), &0.into()));
     // System keys that are not there: nobody will ever open what they sealed.
-    for statements in [
-        "TRUNCATE system.encryption_keys",
-        "UPDATE system.encryption_keys SET key = 'AAAA'",
+    let other_key = "UPDATE system.encryption_keys SET id = 'other' WHERE id = 'oidcKey';
+        UPDATE projections.web_keys1 SET private_key = jsonb_set(private_key, '{KeyID}', '\"other\"');";
+    for (statements, state) in [
+        ("TRUNCATE system.encryption_keys".to_owned(), "unproven"),
+        (
+            "UPDATE system.encryption_keys SET key = 'AAAA'".to_owned(),
+            "unproven",
+        ),
+        (
+            "DELETE FROM system.encryption_keys WHERE id = 'oidcKey'".to_owned(),
+            "unproven",
+        ),
+        // One that is there opens its values, so the master key is right; one that is not is lost.
+        (other_key.to_owned(), "proven"),
+        (
+            format!(
+                "{other_key} INSERT INTO system.encryption_keys SELECT 'oidcKey', key
+                    FROM system.encryption_keys WHERE id = 'samlKey'"
+            ),
+            "proven",
+        ),
     ] {
-        let dump = bench.dump("zitadel", statements)?;
-        assert_eq!(bench.proof(&dump, "right", key)?["state"], "unproven");
+        let dump = bench.dump("zitadel", &statements)?;
+        assert_eq!(
+            bench.proof(&dump, "right", key)?["state"],
+            state,
+            "{statements}"
+        );
         assert_eq!(bench.codes(&dump)?, ["\"fault\" \"system-key-missing\""]);
     }
     // Columns that are not those that are known.
@@ -216,9 +238,15 @@ fn what_was_tampered_with_is_refuted_and_what_is_not_known_is_not_counted() -> O
     let dump = bench.dump("zitadel", columns)?;
     let proof = bench.proof(&dump, "right", key)?;
     let evidence = proof["evidence"].as_str().unwrap_or_default();
-    let expected =
-        "columns that sealift does not know in projections.keys4_private, projections.web_keys1";
+    let expected = "not looked into, for their columns or their number: projections.keys4_private, projections.web_keys1";
     assert!(evidence.ends_with(expected), "{evidence}");
+    // More tables than any release leaves behind do not hide the others.
+    let many = "DO $$ BEGIN FOR n IN 10..90 LOOP
+        EXECUTE format('CREATE TABLE eventstore.events%s (event_type text, payload jsonb)', n);
+        EXECUTE format('INSERT INTO eventstore.events%s VALUES (''x'', ''{}'')', n); END LOOP; END $$";
+    let dump = bench.dump("zitadel", many)?;
+    assert_eq!(bench.proof(&dump, "right", key)?["state"], "proven");
+    assert_eq!(bench.proof(&dump, "wrong", key)?["state"], "refuted");
     Ok(())
 }
 

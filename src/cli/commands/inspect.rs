@@ -3,13 +3,13 @@
 use crate::cli::args::InspectArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::fields::{Fields, finding_fields, restore_fields};
+use crate::cli::fields::{Fields, dump_fields, finding_fields, load_commands, load_fields};
 use crate::cli::output::{self, Output, count, human};
 use crate::cli::session::Session;
 use crate::cli::settings::Settings;
 use sealift::{
     AuthMode, ComponentName, DumpFacts, Finding, InspectError, InspectRequest, Inspected,
-    InspectedDump, Proof, Secret, Verdict, blocking, inspect, inspection_sets,
+    InspectedDump, Load, Proof, Secret, Verdict, blocking, inspect, inspection_sets, shell_word,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -20,8 +20,16 @@ use std::sync::Arc;
 struct Document {
     verdict: Verdict,
     dumps: Vec<Dump>,
-    findings: Vec<Finding>,
-    proofs: Vec<Proof>,
+    findings: Vec<Of<Finding>>,
+    proofs: Vec<Of<Proof>>,
+}
+
+/// Something that was found of some dumps.
+#[derive(Serialize)]
+struct Of<T> {
+    #[serde(flatten)]
+    what: T,
+    dumps: Vec<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -39,7 +47,7 @@ struct Dump {
 /// Inspects dumps, pair by pair; the store and the index are not looked at.
 ///
 /// # Errors
-/// A [`Failure`] of the settings, or for the first file that is no dump, once the others are inspected.
+/// A [`Failure`] of the settings, or for the first file that is no dump, once all others are inspected.
 pub async fn run(session: &Session, args: InspectArgs, output: &Output) -> Result<Exit, Failure> {
     let settings = session.settings()?;
     let env = env(&settings)?;
@@ -50,7 +58,7 @@ pub async fn run(session: &Session, args: InspectArgs, output: &Output) -> Resul
     }
     let auth_mode = auth_mode(&settings, env.as_ref())?;
     let mut document = Document::default();
-    let mut failed = None;
+    let mut failed = Vec::new();
     for dumps in inspection_sets(&args.dumps) {
         let request = InspectRequest {
             dumps,
@@ -59,26 +67,27 @@ pub async fn run(session: &Session, args: InspectArgs, output: &Output) -> Resul
         };
         let (monitor, cancel) = (Arc::clone(&session.monitor), session.cancel.clone());
         let inspected = blocking(move || inspect(&request, &*monitor, &cancel)).await;
-        match inspected.map_err(|error| Failure::failed(error.to_string()))? {
-            Ok(inspected) => {
-                output.line(text(&inspected, env.is_some()).trim_end_matches('\n'))?;
-                document.add(inspected);
-            }
-            Err(error @ InspectError::Cancelled(_)) => return Err(error.into()),
-            Err(error) => {
-                let failure = Failure::from(error);
-                if let Some(before) = failed.replace(failure) {
-                    output::failure(&before);
-                }
-            }
+        let inspected = inspected.map_err(|error| Failure::failed(error.to_string()))?;
+        let mut inspected = inspected.map_err(InspectError::from)?;
+        failed.append(&mut inspected.failed);
+        if !inspected.dumps.is_empty() {
+            output.line(text(&inspected, env.is_some()).trim_end_matches('\n'))?;
+            document.add(inspected);
         }
     }
-    output.result(&document, String::new)?;
-    match failed {
-        Some(failure) => Err(failure),
-        None if document.verdict == Verdict::Suspect => Ok(Exit::Suspect),
-        None => Ok(Exit::Done),
+    if !failed.is_empty() {
+        document.verdict = Verdict::Suspect;
     }
+    output.result(&document, String::new)?;
+    let mut failures = failed.into_iter().map(Failure::from);
+    if let Some(first) = failures.next() {
+        failures.for_each(|failure| _ = output::failure(&failure));
+        return Err(first);
+    }
+    Ok(match document.verdict {
+        Verdict::Sound => Exit::Done,
+        Verdict::Suspect => Exit::Suspect,
+    })
 }
 
 /// The env file. One that is named and not there is a mistake: nothing would be proven, silently.
@@ -115,11 +124,25 @@ impl Default for Document {
 
 impl Document {
     fn add(&mut self, inspected: Inspected) {
-        self.dumps
-            .extend(inspected.dumps.into_iter().map(Dump::from));
-        self.findings.extend(inspected.findings);
-        self.proofs.extend(inspected.proofs);
-        self.verdict = Verdict::of(&self.findings);
+        if Verdict::of(&inspected.findings) == Verdict::Suspect {
+            self.verdict = Verdict::Suspect;
+        }
+        let dumps = inspected.dumps;
+        let paths: Vec<PathBuf> = dumps.iter().map(|dump| dump.path.clone()).collect();
+        let findings = inspected.findings.into_iter();
+        self.findings
+            .extend(findings.map(|finding| Of::new(finding, &paths)));
+        let proofs = inspected.proofs.into_iter();
+        self.proofs
+            .extend(proofs.map(|proof| Of::new(proof, &paths)));
+        self.dumps.extend(dumps.into_iter().map(Dump::from));
+    }
+}
+
+impl<T> Of<T> {
+    fn new(what: T, dumps: &[PathBuf]) -> Self {
+        let dumps = dumps.to_vec();
+        Self { what, dumps }
     }
 }
 
@@ -138,8 +161,25 @@ impl From<InspectedDump> for Dump {
 
 fn text(inspected: &Inspected, has_env: bool) -> String {
     let mut fields = Fields::default();
+    let app = inspected.dumps.iter();
+    let mut app = app.filter(|dump| dump.component == ComponentName::app());
+    let app = app.next().and_then(|dump| dump.facts.as_ref());
     for dump in &inspected.dumps {
-        dump_fields(&mut fields, dump);
+        fields.add("dump", &dump.path.display().to_string());
+        fields.add("  component", dump.component.as_str());
+        fields.add("  size", &human(dump.bytes));
+        fields.add("  rows", &rows(dump));
+        if let Some(facts) = &dump.facts {
+            dump_fields(&mut fields, facts);
+            let load = Load {
+                component: &dump.component,
+                facts: Some(facts),
+                app,
+                dump: &shell_word(&dump.path.display().to_string()),
+                script: &format!("{}.sql", dump.component),
+            };
+            load_fields(&mut fields, &load_commands(&load, &inspected.findings));
+        }
         fields.gap();
     }
     finding_fields(&mut fields, &inspected.findings, &inspected.proofs);
@@ -156,28 +196,11 @@ fn text(inspected: &Inspected, has_env: bool) -> String {
     fields.into_text()
 }
 
-fn dump_fields(fields: &mut Fields, dump: &InspectedDump) {
-    fields.add("dump", &dump.path.display().to_string());
-    fields.add("  component", dump.component.as_str());
-    fields.add("  size", &human(dump.bytes));
-    match &dump.rows {
-        None => fields.add("  rows", "unknown: it cannot be read to its end"),
-        Some(tables) => {
-            let rows = tables.values().sum();
-            let (rows, tables) = (count(rows, "row"), count(tables.len() as u64, "table"));
-            fields.add(
-                "  rows",
-                &format!("{rows} in {tables}, read to the last byte"),
-            );
-        }
-    }
-    if let Some(facts) = &dump.facts {
-        restore_fields(
-            fields,
-            facts,
-            &dump.component,
-            &dump.path.display().to_string(),
-            dump.rows.is_none(),
-        );
-    }
+fn rows(dump: &InspectedDump) -> String {
+    let Some(tables) = &dump.rows else {
+        return "unknown: it cannot be read to its end".into();
+    };
+    let rows = count(tables.values().sum(), "row");
+    let tables = count(tables.len() as u64, "table");
+    format!("{rows} in {tables}, read to the last byte")
 }

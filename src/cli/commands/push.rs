@@ -143,7 +143,11 @@ impl Pusher {
             match self.push(pair).await {
                 Ok(None) => {}
                 // A suspect pair of an older night, which is as it was, has been told of before.
-                Ok(Some(pushed)) if self.every_pair && pushed.already_archived && !is_newest => {}
+                Ok(Some(pushed)) if self.every_pair && pushed.already_archived && !is_newest => {
+                    let sequence = pushed.sequence;
+                    let line = format!("archive {sequence} of an older pair is still suspect");
+                    output.line(&line)?;
+                }
                 Ok(Some(pushed)) => {
                     let line = Line::from(pushed);
                     output.line(&text(&line))?;
@@ -236,22 +240,26 @@ fn explain(line: &Line, dump: Option<&Path>) {
     for finding in faults.clone() {
         note("finding", &finding_text(finding));
     }
-    if line.verdict == Verdict::Suspect
-        && let Some(dump) = dump
-    {
-        let dump = shell_word(&dump.display().to_string());
-        if faults.clone().any(|finding| finding.code == "key-changed") {
-            let command = format!("sealift push --accept-new-keys {dump}");
-            note(
-                "hint",
-                &format!("only if this is another instance's data with keys of its own: {command}"),
-            );
-        }
-        note(
+    let Some(dump) = dump.filter(|_| line.verdict == Verdict::Suspect) else {
+        return;
+    };
+    let has = |code: &str| faults.clone().any(|finding| finding.code == code);
+    if has("dump-unreadable") || has("dump-foreign") || has("halves-apart") {
+        return note(
             "hint",
-            &format!("once that is mended, archive the pair anew: sealift push {dump}"),
+            "make new dumps; these names are taken now, so give them others",
         );
     }
+    let dump = shell_word(&dump.display().to_string());
+    if has("key-changed") && !has("key-refuted") {
+        let why = "only if this is another instance's data with keys of its own";
+        note(
+            "hint",
+            &format!("{why}: sealift push --accept-new-keys {dump}"),
+        );
+    }
+    let when = "once that is mended, archive the pair anew";
+    note("hint", &format!("{when}: sealift push {dump}"));
 }
 
 /// One line, which reads well in a log and ends in the id.

@@ -3,10 +3,13 @@
 use crate::cli::args::ShowArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::fields::{Fields, commands, finding_fields, restore_fields};
+use crate::cli::fields::{Fields, dump_fields, finding_fields, load_commands, load_fields};
 use crate::cli::output::{Output, count, human};
 use crate::cli::session::Session;
-use sealift::{ArchiveId, Catalog, Component, ComponentName, Manifest, Selector, Trust, Verified};
+use sealift::{
+    ArchiveId, Catalog, Component, ComponentName, Load, Manifest, Selector, Trust, Verified,
+    shell_word,
+};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -37,22 +40,33 @@ pub async fn run(session: &Session, args: ShowArgs, output: &Output) -> Result<E
     let selector = Selector::Id(args.id);
     let chosen = catalog.choose(&selector, Trust::SuspectToo, settings.instance.as_str())?;
     let archive = session.load(&context, chosen.archive.sequence).await?;
+    let components = archive.components.iter();
     let document = Document {
         id: archive.id(),
         signer: archive.signer(),
         manifest: &archive,
-        restore: archive.components.iter().filter_map(restore).collect(),
+        restore: components
+            .filter_map(|one| way_back(&archive, one))
+            .collect(),
     };
     output.result(&document, || text(&archive))?;
     Ok(Exit::Done)
 }
 
-fn restore(component: &Component) -> Option<WayBack<'_>> {
+/// For a dump: the commands that load it, none if it must not be loaded.
+fn way_back<'a>(archive: &'a Verified, component: &'a Component) -> Option<WayBack<'a>> {
     let facts = component.dump.as_ref()?;
+    let load = Load {
+        component: &component.name,
+        facts: Some(facts),
+        app: archive.dump_facts(&ComponentName::app()),
+        dump: &shell_word(&component.file),
+        script: &format!("{}.sql", component.name),
+    };
     Some(WayBack {
         component: &component.name,
         oldest_pg_restore: facts.oldest_pg_restore(),
-        commands: commands(facts, &component.name, &component.file),
+        commands: load_commands(&load, &archive.findings),
     })
 }
 
@@ -79,15 +93,12 @@ fn text(archive: &Verified) -> String {
     fields.add("stored", &format!("{stored} in {blobs}"));
     for component in &archive.components {
         fields.gap();
-        let is_damaged = archive.findings.iter().any(|finding| {
-            finding.code == "dump-unreadable" && finding.component == component.name
-        });
-        component_fields(&mut fields, component, is_damaged);
+        component_fields(&mut fields, component, way_back(archive, component));
     }
     fields.into_text()
 }
 
-fn component_fields(fields: &mut Fields, component: &Component, is_damaged: bool) {
+fn component_fields(fields: &mut Fields, component: &Component, way_back: Option<WayBack<'_>>) {
     let name = format!("{} ({})", component.name, component.class);
     fields.add("component", &name);
     fields.add("  file", &component.file);
@@ -95,10 +106,10 @@ fn component_fields(fields: &mut Fields, component: &Component, is_damaged: bool
     if let Some(digest) = component.sha256 {
         fields.add("  sha256", &digest.to_string());
     }
-    if let Some(facts) = &component.dump {
-        let tables = count(facts.tables, "table");
-        fields.add("  data in", &tables);
-        restore_fields(fields, facts, &component.name, &component.file, is_damaged);
+    if let (Some(facts), Some(way_back)) = (&component.dump, way_back) {
+        fields.add("  data in", &count(facts.tables, "table"));
+        dump_fields(fields, facts);
+        load_fields(fields, &way_back.commands);
     }
 }
 

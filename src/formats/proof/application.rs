@@ -52,6 +52,9 @@ const PLACES: [Place; 3] = [
     },
 ];
 
+/// One of each is expected, in one schema.
+const TABLES_MAX: usize = 32;
+
 /// The only version of the keys that there is so far; another one is another key.
 const KEY_VERSION: &[u8] = b"1";
 
@@ -94,6 +97,10 @@ impl<'k> Application<'k> {
             tally.strange(&name);
             return None;
         };
+        if self.tables.len() == TABLES_MAX {
+            tally.strange(&name);
+            return None;
+        }
         self.tables.push(name);
         Some(Target {
             place: number,

@@ -10,7 +10,7 @@ pub struct Tally {
     tables: BTreeMap<String, Counts>,
     /// The short texts that it opened, each once: what they are sealed as, and their printable bytes.
     texts: BTreeMap<[u8; 16], u64>,
-    /// Tables of the right name, whose columns are not those that are known.
+    /// Tables of the right name that are not looked into: their columns are not known, or they are too many.
     strange: BTreeSet<String>,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Counts {
     pub(super) failed: u64,
     /// Not opened, by a key that has opened others.
     pub(super) closed: u64,
-    /// Sealed with a key that should be in the dump, and is not.
+    /// Sealed with a key that should be in the dump, and is not, or is not the right one.
     pub(super) orphaned: u64,
     /// Deleted, or of another version of the key.
     pub(super) unused: u64,
@@ -67,6 +67,13 @@ impl Tally {
             for counts in self.tables.values_mut() {
                 counts.closed += std::mem::take(&mut counts.failed);
             }
+        }
+    }
+
+    /// The dump ended before its end, so what is not there may have been to come.
+    pub fn cut_short(&mut self) {
+        for counts in self.tables.values_mut() {
+            counts.untried += std::mem::take(&mut counts.orphaned);
         }
     }
 
@@ -113,10 +120,10 @@ impl Tally {
     #[must_use]
     pub fn proof(&self, key: KeyName) -> Proof {
         let all = self.total();
-        let text_bytes = self.texts.values().sum();
+        let text_bytes = self.text_bytes();
         let state = if all.failed > 0 {
             ProofState::Refuted
-        } else if all.opened > 0 || text_bytes >= TEXT_BYTES_MIN {
+        } else if all.opened > 0 || self.texts_are_a_proof() {
             ProofState::Proven
         } else {
             ProofState::Unproven
@@ -128,6 +135,14 @@ impl Tally {
             failed: all.failed + all.closed,
             evidence: self.evidence(all, text_bytes),
         }
+    }
+
+    pub(super) fn texts_are_a_proof(&self) -> bool {
+        self.text_bytes() >= TEXT_BYTES_MIN
+    }
+
+    fn text_bytes(&self) -> u64 {
+        self.texts.values().sum()
     }
 
     fn total(&self) -> Counts {
@@ -155,7 +170,7 @@ impl Tally {
                     String::new()
                 },
             ),
-            ("no key in the dump for ", self.orphaned()),
+            ("lacks the system key of ", self.orphaned()),
             (
                 "no longer in use: ",
                 self.list(|counts| some(counts.unused)),
@@ -164,7 +179,10 @@ impl Tally {
                 "not understood or not tried: ",
                 self.list(|counts| some(counts.untried)),
             ),
-            ("columns that sealift does not know in ", strange.join(", ")),
+            (
+                "not looked into, for their columns or their number: ",
+                strange.join(", "),
+            ),
         ];
         let said = parts.iter().filter(|(_, what)| !what.is_empty());
         let said: Vec<String> = said.map(|(intro, what)| format!("{intro}{what}")).collect();
@@ -270,8 +288,8 @@ mod tests {
         assert_eq!(proof.state, ProofState::Unproven);
         assert_eq!(
             proof.evidence,
-            "no key in the dump for 1 in t; no longer in use: 2 in t; not understood or not tried: 3 in t; \
-             columns that sealift does not know in s"
+            "lacks the system key of 1 in t; no longer in use: 2 in t; not understood or not tried: 3 in t; \
+             not looked into, for their columns or their number: s"
         );
         assert_eq!(tally.values(), 4);
     }

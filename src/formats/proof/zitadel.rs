@@ -100,6 +100,8 @@ const VALUES_MAX: usize = 4 * 1024 * 1024;
 const VALUE_MAX: usize = 64 * 1024;
 /// Zitadel has eleven system keys.
 const SYSTEM_KEYS_MAX: usize = 256;
+/// A release leaves one table of a kind behind, or two.
+const TABLES_MAX: usize = 32;
 /// Their names are words.
 const SYSTEM_KEY_ID_MAX: usize = 200;
 
@@ -153,8 +155,9 @@ struct Sealed {
 /// Tries the master key.
 pub(super) struct Zitadel<'k> {
     master: Option<&'k MasterKey>,
-    /// The names of the tables with values.
+    /// The names of the tables with values, and the place of each.
     tables: Vec<String>,
+    places: Vec<usize>,
     has_system_keys: bool,
     system_keys: HashMap<String, MasterKey>,
     waiting: VecDeque<Sealed>,
@@ -167,6 +170,7 @@ impl<'k> Zitadel<'k> {
         Self {
             master,
             tables: Vec::new(),
+            places: Vec::new(),
             has_system_keys: false,
             system_keys: HashMap::new(),
             waiting: VecDeque::new(),
@@ -194,12 +198,15 @@ impl<'k> Zitadel<'k> {
         let place = PLACES
             .iter()
             .position(|place| is_named(&place) && has_column(place));
+        let place = place.filter(|place| self.has_room(*place));
         let Some(place) = place else {
-            // Of these every table has the column; of the others some have not.
-            let is_known = |place: &Place| {
+            // Of some, not every table has the column.
+            let must_have = |place: &Place| {
                 matches!(place.shape, Shape::Pem | Shape::Jwk) && place.holds == Holds::Value
             };
-            if PLACES.iter().find(is_named).is_some_and(is_known) {
+            if let Some(place) = PLACES.iter().find(is_named)
+                && (must_have(place) || has_column(place))
+            {
                 self.tally.strange(&name);
             }
             return None;
@@ -210,6 +217,7 @@ impl<'k> Zitadel<'k> {
         };
         let value = table.column(PLACES[place].column)?;
         self.tables.push(name);
+        self.places.push(place);
         Some(Target::Values {
             table: self.tables.len() - 1,
             place,
@@ -302,6 +310,7 @@ impl<'k> Zitadel<'k> {
         let certain = waiting.iter().zip(&looks);
         let certain = certain.filter(|(_, look)| **look == Some(Look::Certain));
         let right: HashSet<&str> = certain.map(|(sealed, _)| &*sealed.key_id).collect();
+        let is_right = !right.is_empty() || are_a_proof(&waiting, &looks);
         for (sealed, look) in waiting.iter().zip(&looks) {
             let table = &self.tables[sealed.table];
             let counts = self.tally.table(table);
@@ -313,15 +322,20 @@ impl<'k> Zitadel<'k> {
                     self.tally.text(table, sealed.identity(), *printable);
                 }
                 Some(Look::Wrong) if right.contains(&*sealed.key_id) => counts.closed += 1,
-                // Where the master key is known to be right, it is the text that is odd.
-                Some(Look::Wrong) if sealed.shape == Shape::Text && !right.is_empty() => {
-                    counts.untried += 1;
-                }
+                // Where the master key is known to be right, it is the text that is odd, or the
+                // system key that is not the one.
+                Some(Look::Wrong) if is_right && sealed.shape == Shape::Text => counts.untried += 1,
+                Some(Look::Wrong) if is_right => counts.orphaned += 1,
                 Some(Look::Wrong) => counts.failed += 1,
                 Some(Look::Empty) => counts.untried += 1,
             }
         }
         self.has_system_keys.then_some(self.tally)
+    }
+
+    /// The place of a table's values, unless too many tables have such.
+    fn has_room(&self, place: usize) -> bool {
+        self.places.iter().filter(|known| **known == place).count() < TABLES_MAX
     }
 
     /// What the value's own key makes of it; `None` if that key is not there.
@@ -346,8 +360,19 @@ impl Sealed {
     }
 }
 
+/// Whether the different texts among these are a proof without anything else.
+fn are_a_proof(waiting: &VecDeque<Sealed>, looks: &[Option<Look>]) -> bool {
+    let mut tally = Tally::default();
+    for (sealed, look) in waiting.iter().zip(looks) {
+        if let Some(Look::Text(printable)) = look {
+            tally.text("", sealed.identity(), *printable);
+        }
+    }
+    tally.texts_are_a_proof()
+}
+
 /// Whether a table is the one with the keys that the master key opens.
-pub(super) fn is_system_keys(table: &Table<'_>) -> bool {
+fn is_system_keys(table: &Table<'_>) -> bool {
     (table.schema, table.name) == ("system", "encryption_keys")
 }
 

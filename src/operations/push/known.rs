@@ -12,7 +12,7 @@ use crate::ports::store::StoreError;
 use crate::words::ids::{BlobId, ComponentName};
 use crate::words::verdict::{Finding, Proof, ProofState, Verdict};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 
 /// The archives that hold a dump with the name of one of these.
@@ -41,17 +41,11 @@ pub(super) fn dropped<'a>(catalog: &'a Catalog, sources: &[Source]) -> Vec<&'a C
 }
 
 /// Finds keys that can never be made again and have changed, and leaves in the manifest-to-be the
-/// fingerprints of those alone that are known to be the instance's: of no key that is refuted, and of
-/// a new one only if it is proven, or accepted by the operator. So a wrong env file is found every
-/// night, and the right one put back never. Another host's fingerprints say nothing here: they are
-/// keyed with its own key.
+/// fingerprints of those alone that nothing speaks against: of no key that is refuted, and of another
+/// than before only if it opens all that there is, or if the operator accepts it. So a wrong env file
+/// is found every night, and the right one put back never. Another host's fingerprints say nothing
+/// here: they are keyed with its own key.
 pub(super) fn check_keys(catalog: &Catalog, signer: &str, accept_new: bool, about: &mut About) {
-    let state = |key: &String| {
-        let mut proofs = about.proofs.iter();
-        proofs
-            .find(|proof| proof.key == *key)
-            .map(|proof| proof.state)
-    };
     let mut known = BTreeMap::new();
     for (key, fingerprint) in &about.key_fingerprints {
         let mut own = catalog.archives.iter().rev();
@@ -60,11 +54,16 @@ pub(super) fn check_keys(catalog: &Catalog, signer: &str, accept_new: bool, abou
             (archive.signer == signer).then_some((archive.sequence, before))
         });
         let changed = before.filter(|(_, before)| *before != fingerprint);
+        let proof = about.proofs.iter().find(|proof| proof.key == *key);
+        let state = proof.map(|proof| proof.state);
+        // It opens all that there is, so all that there is was made with it.
+        let opens_all = state == Some(ProofState::Proven) && proof.is_some_and(|p| p.failed == 0);
+        let is_taken = accept_new || opens_all;
         if let Some((sequence, _)) = changed {
             let message = format!(
                 "{key} is not the one in archive {sequence}; what one encrypted, no other opens"
             );
-            let finding = if accept_new {
+            let finding = if is_taken {
                 Finding::note
             } else {
                 Finding::fault
@@ -73,12 +72,7 @@ pub(super) fn check_keys(catalog: &Catalog, signer: &str, accept_new: bool, abou
                 .findings
                 .push(finding("key-changed", ComponentName::env(), message));
         }
-        let is_known = match state(key) {
-            Some(ProofState::Refuted) => false,
-            Some(ProofState::Proven) => true,
-            _ => changed.is_none() || accept_new,
-        };
-        if is_known {
+        if state != Some(ProofState::Refuted) && (changed.is_none() || is_taken) {
             known.insert(key.clone(), *fingerprint);
         }
     }
@@ -88,8 +82,9 @@ pub(super) fn check_keys(catalog: &Catalog, signer: &str, accept_new: bool, abou
         .sort_by_key(|finding| Reverse(finding.severity));
 }
 
-/// Of archives with these names, those that hold all of the sources, the newest last. A suspect one
-/// counts only if the same would be found today: what was mended is to be archived anew.
+/// Of archives with these names, those that hold all of the sources, the newest last. Of suspect ones
+/// the newest counts alone, and only if no less would be found today: what was mended is to be archived
+/// anew, and what is worse now is not worth it.
 ///
 /// # Errors
 /// [`PushError::ChangedSinceArchived`] if a dump of the same name has other bytes.
@@ -121,7 +116,7 @@ pub(super) fn archived<'a>(
             }
         }
     }
-    let covers = |archive: &&&Summary| {
+    let covers = |archive: &&Summary| {
         sources.iter().all(|source| {
             if source.is_dump() {
                 find(archive, source).is_some()
@@ -133,27 +128,32 @@ pub(super) fn archived<'a>(
             }
         })
     };
-    let stands = |archive: &&&Summary| {
+    let covering: Vec<&Summary> = known.iter().copied().filter(|a| covers(a)).collect();
+    let newest = covering.last().map(|archive| archive.sequence);
+    let stands = |archive: &&Summary| {
         archive.verdict == Verdict::Sound
-            || (archive.key_fingerprints == about.key_fingerprints
-                && states(&archive.proofs).eq(states(&about.proofs))
-                && faults(&archive.findings).eq(faults(&about.findings)))
+            || Some(archive.sequence) == newest && !is_mended(archive, about)
     };
-    Ok(known
-        .iter()
-        .filter(covers)
-        .filter(stands)
-        .copied()
-        .collect())
+    Ok(covering.into_iter().filter(stands).collect())
 }
 
-fn faults(findings: &[Finding]) -> impl Iterator<Item = (&str, &ComponentName)> {
+/// Whether something that was found against an archive would not be found today, or otherwise.
+fn is_mended(archive: &Summary, about: &About) -> bool {
+    let (then, now) = (faults(&archive.findings), faults(&about.findings));
+    let states = |proofs: &[Proof]| -> Vec<_> {
+        let states = proofs.iter().map(|proof| (proof.key.clone(), proof.state));
+        states.collect()
+    };
+    let is_same = archive.key_fingerprints == about.key_fingerprints
+        && states(&archive.proofs) == states(&about.proofs);
+    !then.is_subset(&now) || (then == now && !is_same)
+}
+
+fn faults(findings: &[Finding]) -> BTreeSet<(&str, &ComponentName)> {
     let faults = findings.iter().filter(|finding| finding.is_fault());
-    faults.map(|finding| (finding.code.as_str(), &finding.component))
-}
-
-fn states(proofs: &[Proof]) -> impl Iterator<Item = (&str, ProofState)> {
-    proofs.iter().map(|proof| (proof.key.as_str(), proof.state))
+    faults
+        .map(|finding| (finding.code.as_str(), &finding.component))
+        .collect()
 }
 
 /// The newest of some archives whose every blob the store shows with its size. One that lacks a
