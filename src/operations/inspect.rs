@@ -71,8 +71,8 @@ pub enum InspectError {
     Cancelled(#[from] Cancelled),
 }
 
-/// Some dumps, by what is to be inspected together: one or two are taken for a pair; of more, those
-/// whose names make them one. A path counts once.
+/// Some dumps, by what is to be inspected together: two are taken for a pair, unless their names say
+/// that they are of one database; of more, those are whose names make them one. A path counts once.
 #[must_use]
 pub fn inspection_sets(paths: &[PathBuf]) -> Vec<Vec<PathBuf>> {
     let mut left: Vec<PathBuf> = Vec::new();
@@ -81,15 +81,17 @@ pub fn inspection_sets(paths: &[PathBuf]) -> Vec<Vec<PathBuf>> {
             left.push(path.clone());
         }
     }
-    if left.len() <= 2 {
-        return vec![left];
-    }
     let half = |path: &PathBuf| {
         let name = DumpName::parse(path.file_name()?.to_str()?)?;
         let path = path.clone();
         Some(Half { name, path })
     };
-    let pairs = pair_up(left.iter().filter_map(half).collect(), AuthMode::Oidc, &[]).pairs;
+    let halves: Vec<Half> = left.iter().filter_map(half).collect();
+    let are_alike = matches!(&halves[..], [a, b] if a.name.component == b.name.component);
+    if left.len() <= 2 && !are_alike {
+        return vec![left];
+    }
+    let pairs = pair_up(halves, AuthMode::Oidc, &[]).pairs;
     let paths_of = |pair: Pair| {
         pair.halves()
             .map(|half| half.path.clone())

@@ -263,6 +263,21 @@ fn inspect_goes_pair_by_pair_and_past_what_is_no_dump() -> Outcome {
 }
 
 #[test]
+fn two_dumps_of_one_database_are_no_pair() -> Outcome {
+    let host = Host::bare()?;
+    let dump = |night| format!("{}/nights/app-{night}.dump", fixtures().display());
+    let (one, other) = (dump(NIGHTS[0]), dump(NIGHTS[1]));
+    let env = fixtures().join("nights/.env.prod").display().to_string();
+    let args = ["inspect", &one, &other, "--env-file", &env, "--json"];
+    let found = host.run(&args)?.expect_code(0)?.json()?;
+    let proofs = found["proofs"].as_array().into_iter().flatten();
+    let of_workflow = proofs.filter(|proof| proof["key"] == KEYS[1]);
+    let of_workflow: Vec<_> = of_workflow.map(|proof| &proof["opened"]).collect();
+    assert_eq!(of_workflow, [4, 4], "{found:#}");
+    Ok(())
+}
+
+#[test]
 fn a_suspect_archive_says_so_when_it_is_fetched_and_its_guide_loads_no_damage() -> Outcome {
     let host = Host::new()?;
     let dump = host.add_night(NIGHTS[0])?;
