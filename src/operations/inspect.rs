@@ -72,7 +72,7 @@ pub enum InspectError {
 }
 
 /// Some dumps, by what is to be inspected together: two are taken for a pair, unless their names say
-/// that they are of one database; of more, those are whose names make them one. A path counts once.
+/// that they are of one database; of more, those whose names make them one. A path counts once.
 #[must_use]
 pub fn inspection_sets(paths: &[PathBuf]) -> Vec<Vec<PathBuf>> {
     let mut left: Vec<PathBuf> = Vec::new();
