@@ -295,7 +295,8 @@ fn each_key_of_the_application_is_tried_on_its_own_table_alone() -> Outcome {
     assert_eq!(proof["state"], "proven");
     assert_eq!(
         proof["evidence"],
-        "opens 2 of 2 in public.workflow_secrets; no longer in use: 2 in public.workflow_secrets"
+        "opens 2 of 2 in public.workflow_secrets; no longer in use: 1 in public.workflow_secrets; \
+         not understood or not tried: 1 in public.workflow_secrets"
     );
     // In use, it is said.
     let statements = "UPDATE workflow_secrets SET \"authTag\" = ciphertext

@@ -123,7 +123,7 @@ impl<'k> Application<'k> {
         let counts = tally.table(&self.tables[target.table]);
         let version = target.version.and_then(|place| row.field(place));
         if version.is_some_and(|version| version != KEY_VERSION) {
-            counts.unused += 1;
+            counts.untried += 1;
             return;
         }
         let Some(secret) = self.keys.get(key) else {

@@ -27,9 +27,9 @@ pub(super) struct Counts {
     pub(super) closed: u64,
     /// Sealed with a key that should be in the dump, and is not, or is not the right one.
     pub(super) orphaned: u64,
-    /// Deleted, or of another version of the key.
+    /// Deleted, and not opened.
     pub(super) unused: u64,
-    /// Not understood, or too many to be tried.
+    /// Not understood, of another version of the key, or too many to be tried.
     pub(super) untried: u64,
 }
 
