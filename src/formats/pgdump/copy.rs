@@ -37,7 +37,8 @@ pub struct Table<'a> {
     pub schema: &'a str,
     /// The name, without the schema.
     pub name: &'a str,
-    /// The columns, in the order of a row's fields.
+    /// The columns, in the order of a row's fields; none if the rows are statements, of which none is
+    /// ever shown.
     pub columns: &'a [String],
 }
 

@@ -81,7 +81,9 @@ impl<R: Read> TocReader<R> {
         let mut wanted = HashMap::new();
         let mut entries = Vec::new();
         self.entries(count, &mut |entry, table| {
-            wanted.extend(table.and_then(|table| Some((entry.id, visitor.wants(table)?))));
+            let choice = table.and_then(|table| visitor.wants(table));
+            let choice = choice.filter(|_| entry.content == Content::CopyRows);
+            wanted.extend(choice.map(|choice| (entry.id, choice)));
             entries.push(entry);
             entries.len() <= DUMP_TABLES_MAX
         })?;
