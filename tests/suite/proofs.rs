@@ -365,6 +365,12 @@ fn a_worse_env_file_adds_nothing_to_a_pair_that_is_suspect_already() -> Outcome 
         assert!(worse.stdout.contains("archive 1 "), "{worse:?}");
         assert!(worse.stdout.starts_with("already archived"), "{worse:?}");
     }
+    // One thing mended and another worse is no gain either; both right is.
+    fs::write(host.path("zitadel-secrets/sa-key.json"), "{}")?;
+    let other = host.run(&["push", &dump])?.expect_code(3)?;
+    assert!(other.stdout.starts_with("already archived"), "{other:?}");
+    fs::copy(fixtures().join("nights/.env.prod"), host.path(".env.prod"))?;
+    host.run(&["push", &dump])?.expect_code(0)?;
     Ok(())
 }
 

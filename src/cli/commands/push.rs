@@ -244,7 +244,13 @@ fn explain(line: &Line, dump: Option<&Path>) {
         return;
     };
     let has = |code: &str| faults.clone().any(|finding| finding.code == code);
-    if has("dump-unreadable") || has("dump-foreign") || has("halves-apart") {
+    let of_dumps = [
+        "dump-unreadable",
+        "dump-foreign",
+        "halves-apart",
+        "system-key-missing",
+    ];
+    if of_dumps.into_iter().any(has) {
         return note(
             "hint",
             "make new dumps; these names are taken now, so give them others",

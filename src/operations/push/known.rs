@@ -83,8 +83,8 @@ pub(super) fn check_keys(catalog: &Catalog, signer: &str, accept_new: bool, abou
 }
 
 /// Of archives with these names, those that hold all of the sources, the newest last. Of suspect ones
-/// the newest counts alone, and only if no less would be found today: what was mended is to be archived
-/// anew, and what is worse now is not worth it.
+/// the newest counts alone, and not if something was mended since and nothing got worse: then the pair
+/// is to be archived anew.
 ///
 /// # Errors
 /// [`PushError::ChangedSinceArchived`] if a dump of the same name has other bytes.
@@ -137,7 +137,7 @@ pub(super) fn archived<'a>(
     Ok(covering.into_iter().filter(stands).collect())
 }
 
-/// Whether something that was found against an archive would not be found today, or otherwise.
+/// Whether less would be found today than was found against an archive, or the same of other keys.
 fn is_mended(archive: &Summary, about: &About) -> bool {
     let (then, now) = (faults(&archive.findings), faults(&about.findings));
     let states = |proofs: &[Proof]| -> Vec<_> {
@@ -146,7 +146,7 @@ fn is_mended(archive: &Summary, about: &About) -> bool {
     };
     let is_same = archive.key_fingerprints == about.key_fingerprints
         && states(&archive.proofs) == states(&about.proofs);
-    !then.is_subset(&now) || (then == now && !is_same)
+    now.is_subset(&then) && !(now == then && is_same)
 }
 
 fn faults(findings: &[Finding]) -> BTreeSet<(&str, &ComponentName)> {

@@ -150,11 +150,6 @@ pub async fn push(
     let (sources, mut about): (Arc<[Source]>, _) = (prepared.sources.into(), prepared.about);
     let signer = keys.signing.fingerprint();
     known::check_keys(&catalog, &signer, accept_new_keys, &mut about);
-    for name in known::dropped(&catalog, &sources) {
-        context.monitor.warn(&format!(
-            "the archive before has {name}, and this one will not"
-        ));
-    }
     let known = known::named(&catalog, &sources);
     let survey = survey::survey(context, keys, &sources, !known.is_empty()).await?;
     if let Some(survey) = &survey {
@@ -163,6 +158,11 @@ pub async fn push(
             leftovers::remove(context).await;
             return Ok(unchanged(context, archive));
         }
+    }
+    for name in known::dropped(&catalog, &sources) {
+        context.monitor.warn(&format!(
+            "the archive before has {name}, and this one will not"
+        ));
     }
     let (components, stored) = writer::write(context, keys, &sources, survey).await?;
     let manifest = unplaced_manifest(context, keys, about, components);
