@@ -234,13 +234,10 @@ impl<'a> Inspection<'a> {
         let (mut proofs, findings) = judge(self.keys, &self.tallies);
         let is_cut = |finding: &Finding| finding.code == "dump-unreadable";
         if self.findings.iter().any(is_cut) {
-            for proof in proofs
-                .iter_mut()
-                .filter(|proof| proof.state == ProofState::Unproven)
-            {
-                proof
-                    .evidence
-                    .push_str("; a dump could not be read to its end");
+            let is_open = |proof: &&mut Proof| proof.state == ProofState::Unproven;
+            for proof in proofs.iter_mut().filter(is_open) {
+                let so_far = "as far as the dumps could be read, ";
+                proof.evidence.insert_str(0, so_far);
             }
         }
         self.findings.extend(findings);

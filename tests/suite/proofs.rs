@@ -256,7 +256,7 @@ fn inspect_goes_pair_by_pair_and_past_what_is_no_dump() -> Outcome {
     );
     let cut = found["proofs"].to_string();
     assert!(
-        cut.contains("; a dump could not be read to its end"),
+        cut.contains("\"as far as the dumps could be read, "),
         "{cut}"
     );
     Ok(())
