@@ -47,7 +47,7 @@ pub use operations::inspect::{
 pub use operations::pipeline::blocking;
 pub use operations::push::{PushError, PushKeys, PushRequest, Pushed, push, unarchived};
 pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};
-pub use ports::backups::{AuthMode, BackupsError, Pair, Pairing, pair_up, pairs_of, scan};
+pub use ports::backups::{AuthMode, BackupsError, Half, Pair, Pairing, pair_up, pairs_of, scan};
 pub use ports::files::{FileError, HostLock, create_private_folder, read_secret, write_new};
 pub use ports::includes::{Include, IncludeError};
 pub use ports::index::{ChunkPlace, Index, IndexError, NewBlob, Opened, Place, Repair};

@@ -638,3 +638,18 @@ fn a_file_that_is_no_dump_or_not_there_is_one_clear_line() -> Outcome {
     assert_eq!(host.snapshot(".")?.len(), 2, "something was written");
     Ok(())
 }
+
+#[test]
+fn where_sign_in_is_local_a_zitadel_dump_is_nobodys_half() -> Outcome {
+    let host = Host::new()?;
+    let app = host.add_night(NIGHTS[0])?;
+    let zitadel = format!("backups/zitadel-{}.dump", NIGHTS[0]);
+    let push = |dumps: &[&str]| host.run(&[&["push", "--auth-mode", "local"], dumps].concat());
+    let both = push(&[&app, &zitadel])?.expect_code(0)?;
+    assert_eq!(both.stdout.matches(", sound, ").count(), 1, "{both:?}");
+    let alone = push(&[&zitadel])?.expect_code(0)?;
+    assert!(alone.stdout.contains("sign-in is local"), "{alone:?}");
+    let all = push(&[])?.expect_code(0)?;
+    assert!(!all.stderr.contains("half a pair"), "{all:?}");
+    Ok(())
+}

@@ -9,7 +9,7 @@ use crate::cli::session::Session;
 use crate::cli::settings::Settings;
 use jiff::civil::DateTime;
 use sealift::{
-    ArchiveId, AuthMode, BackupsError, Context, Finding, Instance, Pair, Proof, PushError,
+    ArchiveId, AuthMode, BackupsError, Context, Finding, Half, Instance, Pair, Proof, PushError,
     PushKeys, PushRequest, Pushed, Secret, Sequence, Timestamp, Verdict, pair_up, pairs_of, push,
     scan, shell_word, unarchived,
 };
@@ -55,10 +55,15 @@ pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<E
         pairs.extend(pairs_of(&args.dumps, auth_mode, args.allow_half)?);
     }
     if pairs.is_empty() {
-        let backups = settings.backups.display();
-        output.line(&format!(
-            "nothing to archive: there is no complete pair in {backups}"
-        ))?;
+        let why = if args.dumps.is_empty() {
+            format!(
+                "there is no complete pair in {}",
+                settings.backups.display()
+            )
+        } else {
+            "sign-in is local, so zitadel dumps are not archived".into()
+        };
+        output.line(&format!("nothing to archive: {why}"))?;
     }
     let newest = pairs.last().map(Pair::stamp);
     if args.dumps.is_empty() {
@@ -104,7 +109,9 @@ fn pending_pairs(
     context: &Context,
 ) -> Result<(Vec<Pair>, Option<Failure>), Failure> {
     let pairing = pair_up(scan(backups)?, auth_mode, &[]);
-    for lone in &pairing.lone {
+    // Where sign-in is local, a zitadel dump is left over from before, and nobody's half.
+    let expected = |_: &&Half| auth_mode == AuthMode::Oidc;
+    for lone in pairing.lone.iter().filter(expected) {
         context
             .monitor
             .warn(&format!("{} is half a pair, so far", lone.path.display()));

@@ -124,7 +124,8 @@ pub fn scan(folder: &Path) -> Result<Vec<Half>, BackupsError> {
     Ok(halves)
 }
 
-/// The pairs that some paths belong to, each pair once, oldest first.
+/// The pairs that some paths belong to, each pair once, oldest first. Where sign-in is local, a zitadel
+/// dump belongs to none, and is passed over.
 ///
 /// # Errors
 /// [`BackupsError`] for the first path that belongs to no certain pair. With `allow_half` a half
@@ -136,13 +137,20 @@ pub fn pairs_of(
 ) -> Result<Vec<Pair>, BackupsError> {
     let mut pairs: Vec<Pair> = Vec::new();
     for path in paths {
-        if pairs.iter().any(|pair| pair.holds(path)) {
+        let is_unused = mode == AuthMode::Local && !allow_half && is_zitadels(path);
+        if is_unused || pairs.iter().any(|pair| pair.holds(path)) {
             continue;
         }
         pairs.push(pair_of(path, paths, mode, allow_half)?);
     }
     pairs.sort_by_key(Pair::stamp);
     Ok(pairs)
+}
+
+fn is_zitadels(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.and_then(DumpName::parse)
+        .is_some_and(|name| name.component == ComponentName::zitadel())
 }
 
 fn pair_of(
