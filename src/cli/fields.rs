@@ -1,5 +1,6 @@
 //! Fields: what several commands say of a verdict, a key or a dump, in the same words.
 
+use crate::cli::output::note;
 use sealift::{DC, DumpFacts, Finding, Load, Proof, ProofState, Severity, Verdict};
 
 /// Lines of a label and a value, the values below each other.
@@ -26,7 +27,7 @@ impl Fields {
 }
 
 /// A finding in one line.
-pub fn finding_text(finding: &Finding) -> String {
+fn finding_text(finding: &Finding) -> String {
     let Finding {
         code,
         component,
@@ -34,6 +35,13 @@ pub fn finding_text(finding: &Finding) -> String {
         ..
     } = finding;
     format!("{code} ({component}): {message}")
+}
+
+/// Tells of everything that makes an archive suspect, a line each on stderr.
+pub fn note_faults(findings: &[Finding]) {
+    for finding in findings.iter().filter(|finding| finding.is_fault()) {
+        note("finding", &finding_text(finding));
+    }
 }
 
 /// What was found, and what the keys came to.

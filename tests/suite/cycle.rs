@@ -1,6 +1,6 @@
 //! The main path: init, push, list, show, verify, fetch, as an operator runs them.
 
-use crate::support::{Host, NIGHTS, Outcome, fixtures, sha256};
+use crate::support::{Host, KIT, NIGHTS, Outcome, fixtures, sha256};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -243,12 +243,6 @@ fn secrets_with_recipients_of_their_own_stay_closed_to_the_data_identity() -> Ou
         refused.stderr
     );
     assert!(!host.path("out").exists());
-    let kit = [
-        "--config",
-        "recovery-kit/sealift.toml",
-        "--identity",
-        "recovery-kit/identity.txt",
-    ];
     let dumps = [
         "fetch",
         "--latest",
@@ -259,7 +253,7 @@ fn secrets_with_recipients_of_their_own_stay_closed_to_the_data_identity() -> Ou
         "--component",
         "zitadel",
     ];
-    host.run(&[&dumps[..], &kit].concat())?.expect_code(0)?;
+    host.run(&[&dumps[..], &KIT].concat())?.expect_code(0)?;
     assert_eq!(fs::read_dir(host.path("out"))?.count(), 3);
     let secrets = other
         .path("recovery-kit/identity.txt")

@@ -1,6 +1,6 @@
 //! Proofs and findings on whole pairs: what is right is proven, what is not has exit code 3 and a name.
 
-use crate::support::{Host, NIGHTS, Outcome, Run, fixtures, settle, sha256};
+use crate::support::{Host, KIT, NIGHTS, Outcome, Run, fixtures, settle, sha256};
 use serde_json::Value;
 use std::fs;
 
@@ -286,12 +286,6 @@ fn a_suspect_archive_says_so_when_it_is_fetched_and_its_guide_loads_no_damage() 
     settle(&host.path(&dump))?;
     set_key(&host, KEYS[0], FOREIGN)?;
     host.run(&["push", &dump])?.expect_code(3)?;
-    let kit = [
-        "--config",
-        "recovery-kit/sealift.toml",
-        "--identity",
-        "recovery-kit/identity.txt",
-    ];
     let fetch = [
         "fetch",
         "--latest",
@@ -300,7 +294,7 @@ fn a_suspect_archive_says_so_when_it_is_fetched_and_its_guide_loads_no_damage() 
         "out",
         "--json",
     ];
-    let fetched = host.run(&[&fetch[..], &kit].concat())?.expect_code(0)?;
+    let fetched = host.run(&[&fetch[..], &KIT].concat())?.expect_code(0)?;
     assert!(
         fetched.stderr.contains("warning: this archive is SUSPECT"),
         "{fetched:?}"

@@ -13,19 +13,11 @@ mod places;
 mod settings;
 mod signals;
 
-use crate::support::{Host, Outcome, Run, Snapshot};
+use crate::support::{Host, KIT, Outcome, Run, Snapshot};
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// What is fetched with.
-const KIT: [&str; 4] = [
-    "--config",
-    "recovery-kit/sealift.toml",
-    "--identity",
-    "recovery-kit/identity.txt",
-];
 
 /// One thing the program refuses to do.
 struct Case {

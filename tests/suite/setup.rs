@@ -1,6 +1,6 @@
 //! What `init` makes of the settings that it is given, and what the kit says of who opens what.
 
-use crate::support::{Host, NIGHTS, Outcome, Run, fixtures};
+use crate::support::{Host, KIT, NIGHTS, Outcome, Run, fixtures};
 use std::error::Error;
 use std::fs;
 use std::process::Command;
@@ -80,13 +80,7 @@ fn what_init_is_given_is_used_and_referenced() -> Outcome {
     assert!(host.path("my-state").is_dir() && !host.path("sealift-state").exists());
     host.run(&["verify"])?.expect_code(0)?;
     let fetch = ["fetch", "--latest", "--allow-suspect", "--out", "out"];
-    let kit = [
-        "--config",
-        "recovery-kit/sealift.toml",
-        "--identity",
-        "recovery-kit/identity.txt",
-    ];
-    host.run(&[&fetch[..], &kit].concat())?.expect_code(0)?;
+    host.run(&[&fetch[..], &KIT].concat())?.expect_code(0)?;
     Ok(())
 }
 

@@ -3,8 +3,8 @@
 use crate::cli::args::{FetchArgs, WhichArgs};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::fields::{finding_text, verdict};
-use crate::cli::output::{Output, human, note};
+use crate::cli::fields::{note_faults, verdict};
+use crate::cli::output::{Output, human};
 use crate::cli::session::Session;
 use sealift::{
     ArchiveId, Catalog, ComponentName, Digest, FetchRequest, Fetched, Finding, Selector, Timestamp,
@@ -65,8 +65,7 @@ pub async fn run(session: &Session, args: FetchArgs, output: &Output) -> Result<
     let id = archive.id();
     let (judged, findings) = (archive.verdict, archive.findings.clone());
     if judged == Verdict::Suspect {
-        let faults = findings.iter().filter(|finding| finding.is_fault());
-        faults.for_each(|finding| note("finding", &finding_text(finding)));
+        note_faults(&findings);
         session
             .monitor
             .warn("this archive is SUSPECT; prefer a sound one: sealift list");

@@ -161,9 +161,9 @@ impl From<InspectedDump> for Dump {
 
 fn text(inspected: &Inspected, has_env: bool) -> String {
     let mut fields = Fields::default();
-    let app = inspected.dumps.iter();
-    let mut app = app.filter(|dump| dump.component == ComponentName::app());
-    let app = app.next().and_then(|dump| dump.facts.as_ref());
+    let is_app = |dump: &&InspectedDump| dump.component == ComponentName::app();
+    let app = inspected.dumps.iter().find(is_app);
+    let app = app.and_then(|dump| dump.facts.as_ref());
     for dump in &inspected.dumps {
         fields.add("dump", &dump.path.display().to_string());
         fields.add("  component", dump.component.as_str());

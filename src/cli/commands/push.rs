@@ -3,7 +3,7 @@
 use crate::cli::args::PushArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::fields::{finding_text, key_states, verdict};
+use crate::cli::fields::{key_states, note_faults, verdict};
 use crate::cli::output::{Output, human, note};
 use crate::cli::session::Session;
 use crate::cli::settings::Settings;
@@ -243,14 +243,15 @@ impl From<Pushed> for Line {
 
 /// Says what is wrong with a suspect archive, and what to do when it is mended.
 fn explain(line: &Line, dump: Option<&Path>) {
-    let faults = line.findings.iter().filter(|finding| finding.is_fault());
-    for finding in faults.clone() {
-        note("finding", &finding_text(finding));
-    }
+    note_faults(&line.findings);
     let Some(dump) = dump.filter(|_| line.verdict == Verdict::Suspect) else {
         return;
     };
-    let has = |code: &str| faults.clone().any(|finding| finding.code == code);
+    let has = |code: &str| {
+        line.findings
+            .iter()
+            .any(|finding| finding.is_fault() && finding.code == code)
+    };
     let of_dumps = [
         "dump-unreadable",
         "dump-foreign",

@@ -3,6 +3,7 @@
 //! Source: "Text Format" in the documentation of COPY. A line is a row; a tab ends a field; `\N` alone
 //! is NULL; a backslash escapes what would be mistaken for one of these, so no row holds a newline.
 
+use super::toc::printable;
 use crate::words::limits::DUMP_ROW_MAX;
 use memchr::memmem::Finder;
 use std::borrow::Cow;
@@ -43,6 +44,12 @@ pub struct Table<'a> {
 }
 
 impl Table<'_> {
+    /// Schema and name, as it may stand in a manifest or on a terminal.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        printable(&format!("{}.{}", self.schema, self.name))
+    }
+
     /// The place of a column among a row's fields.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<usize> {

@@ -16,7 +16,6 @@ mod copy;
 mod toc;
 
 pub use copy::{Row, RowVisitor, Table, Wanted};
-pub use toc::printable;
 
 use blocks::Blocks;
 use serde::{Deserialize, Serialize};

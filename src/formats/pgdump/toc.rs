@@ -337,7 +337,6 @@ impl<R: Read> TocReader<R> {
 }
 
 /// A name as it may stand in a manifest or on a terminal: without control characters.
-#[must_use]
-pub fn printable(name: &str) -> String {
+pub(super) fn printable(name: &str) -> String {
     name.replace(char::is_control, "?")
 }

@@ -5,7 +5,7 @@
 
 use super::tally::Tally;
 use crate::formats::envkeys::{EnvKeys, KeyName, decode_base64};
-use crate::formats::pgdump::{Row, Table, printable};
+use crate::formats::pgdump::{Row, Table};
 use aes_gcm::aead::AeadInPlace;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use std::collections::BTreeMap;
@@ -90,7 +90,7 @@ impl<'k> Application<'k> {
     pub(super) fn wants(&mut self, table: &Table<'_>) -> Option<Target> {
         let number = PLACES.iter().position(|place| table.name == place.table)?;
         let place = &PLACES[number];
-        let name = printable(&format!("{}.{}", table.schema, table.name));
+        let name = table.full_name();
         let tally = self.tallies.entry(place.key).or_default();
         let columns = [place.ciphertext, place.iv, place.tag].map(|column| table.column(column));
         let [Some(ciphertext), Some(iv), Some(tag)] = columns else {

@@ -50,6 +50,10 @@ impl Tally {
     /// A text was opened. The same one in two places is one piece of evidence.
     pub(super) fn text(&mut self, table: &str, sealed_as: [u8; 16], printable: u64) {
         self.table(table).texts += 1;
+        self.keep_text(sealed_as, printable);
+    }
+
+    fn keep_text(&mut self, sealed_as: [u8; 16], printable: u64) {
         if self.texts.len() < TEXTS_MAX {
             self.texts.insert(sealed_as, printable);
         }
@@ -93,13 +97,13 @@ impl Tally {
     /// Values that stay closed though the key opens others, by table; empty if there are none.
     #[must_use]
     pub fn closed(&self) -> String {
-        self.list(|counts| (counts.closed > 0).then(|| counts.closed.to_string()))
+        self.list_some(|counts| counts.closed)
     }
 
     /// Values whose own key is not in the dump, by table; empty if there are none.
     #[must_use]
     pub fn orphaned(&self) -> String {
-        self.list(|counts| (counts.orphaned > 0).then(|| counts.orphaned.to_string()))
+        self.list_some(|counts| counts.orphaned)
     }
 
     /// Takes in what another dump has shown.
@@ -109,11 +113,11 @@ impl Tally {
             *total = total.plus(counts);
         }
         for (sealed_as, printable) in other.texts {
-            if self.texts.len() < TEXTS_MAX {
-                self.texts.insert(sealed_as, printable);
-            }
+            self.keep_text(sealed_as, printable);
         }
-        self.strange.extend(other.strange);
+        for name in other.strange {
+            self.strange(&name);
+        }
     }
 
     /// The proof of the key.
@@ -157,7 +161,6 @@ impl Tally {
             let tried = opened + counts.failed + counts.closed;
             (tried > 0).then(|| format!("{opened} of {tried}"))
         });
-        let some = |count: u64| (count > 0).then(|| count.to_string());
         let weak = all.opened + all.failed == 0 && all.texts > 0;
         let strange: Vec<&str> = self.strange.iter().map(String::as_str).collect();
         let parts = [
@@ -171,13 +174,10 @@ impl Tally {
                 },
             ),
             ("lacks the system key of ", self.orphaned()),
-            (
-                "no longer in use: ",
-                self.list(|counts| some(counts.unused)),
-            ),
+            ("no longer in use: ", self.list_some(|counts| counts.unused)),
             (
                 "not understood or not tried: ",
-                self.list(|counts| some(counts.untried)),
+                self.list_some(|counts| counts.untried),
             ),
             (
                 "not looked into, for their columns or their number: ",
@@ -191,6 +191,11 @@ impl Tally {
         } else {
             said.join("; ")
         }
+    }
+
+    /// Of each table a number, unless it is 0.
+    fn list_some(&self, of: impl Fn(&Counts) -> u64) -> String {
+        self.list(|counts| Some(of(counts)).filter(|n| *n > 0).map(|n| n.to_string()))
     }
 
     /// What is to be said of each table, as `3 in a, 4 in b`.

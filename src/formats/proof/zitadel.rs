@@ -10,7 +10,7 @@
 
 use super::tally::Tally;
 use crate::formats::envkeys::{MasterKey, decode_base64};
-use crate::formats::pgdump::{Row, Table, printable};
+use crate::formats::pgdump::{Row, Table};
 use aes::Aes256;
 use cfb_mode::Decryptor;
 use cfb_mode::cipher::{AsyncStreamCipher, KeyIvInit};
@@ -180,7 +180,7 @@ impl<'k> Zitadel<'k> {
     }
 
     pub(super) fn wants(&mut self, table: &Table<'_>) -> Option<Target> {
-        let name = printable(&format!("{}.{}", table.schema, table.name));
+        let name = table.full_name();
         if is_system_keys(table) {
             self.has_system_keys = true;
             let columns = table.column("id").zip(table.column("key"));

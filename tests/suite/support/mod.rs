@@ -21,6 +21,14 @@ pub type Outcome = Result<(), Box<dyn Error>>;
 /// The three nights of the fixtures.
 pub const NIGHTS: [&str; 3] = ["20260101-030000", "20260102-030000", "20260103-030000"];
 
+/// The arguments that fetch with the recovery kit.
+pub const KIT: [&str; 4] = [
+    "--config",
+    "recovery-kit/sealift.toml",
+    "--identity",
+    "recovery-kit/identity.txt",
+];
+
 /// The folder of the fixtures.
 pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
@@ -167,13 +175,7 @@ impl Host {
 
     /// Fetches with the recovery kit.
     pub fn fetch_latest(&self, out: &str) -> Result<Run, Box<dyn Error>> {
-        let kit = [
-            "--config",
-            "recovery-kit/sealift.toml",
-            "--identity",
-            "recovery-kit/identity.txt",
-        ];
-        self.run(&[&["fetch", "--latest", "--out", out][..], &kit].concat())
+        self.run(&[&["fetch", "--latest", "--out", out][..], &KIT].concat())
     }
 
     /// Every file below a folder of the host, with its bytes, in one order.
