@@ -27,6 +27,7 @@ Exit codes:
     1  failed
     2  wrong arguments or settings
     3  archived (or inspected), but suspect
+    4  archived, but not in every store
     5  verify found violations
     6  no such archive
   130  interrupted
@@ -45,9 +46,19 @@ pub struct SettingsArgs {
     /// Name of the instance: the first folder in the store [env: SEALIFT_INSTANCE] [default: lazyit]
     #[arg(long, global = true, value_name = "NAME")]
     pub instance: Option<String>,
-    /// The store: the path of a folder, or file:///path [env: SEALIFT_STORE]
-    #[arg(long, global = true, value_name = "URL")]
-    pub store: Option<String>,
+    /// Where archives are kept: the path of a folder, s3://bucket/prefix, gs://bucket/prefix or
+    /// az://container/prefix; several, separated by commas, all get every archive. What is not as
+    /// usual about a bucket is part of its address, as
+    /// s3://bucket/prefix?endpoint=https://minio.example:9000&region=eu-1; options: endpoint, region,
+    /// path_style, checksums, profile (s3), endpoint (gs), account, endpoint (az), allow_http (all)
+    /// [env: SEALIFT_STORE]
+    #[arg(
+        long = "store",
+        global = true,
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub stores: Vec<String>,
     /// Who can open dumps and attachments, as age1…, ssh-ed25519 … or ssh-rsa …; may be repeated,
     /// or separated by commas [env: SEALIFT_RECIPIENTS]
     #[arg(
@@ -101,6 +112,36 @@ pub struct SettingsArgs {
     /// [default: what TZ says, or UTC]
     #[arg(long, global = true, value_name = "ZONE")]
     pub time_zone: Option<String>,
+    /// Store data anew rather than refer to what was stored longer ago than this, as 30d
+    /// [env: SEALIFT_REUSE_MAX_AGE] [default: half of the time that the store locks objects for, or
+    /// no limit]
+    #[arg(long, global = true, value_name = "TIME")]
+    pub reuse_max_age: Option<String>,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+/// The settings of the way to stores.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Settings")]
+pub struct NetworkArgs {
+    /// Send so many bytes a second at most, to all stores together, as 500k or 2M
+    /// [env: SEALIFT_LIMIT_UPLOAD]
+    #[arg(long, global = true, value_name = "RATE")]
+    pub limit_upload: Option<String>,
+    /// Receive so many bytes a second at most, likewise [env: SEALIFT_LIMIT_DOWNLOAD]
+    #[arg(long, global = true, value_name = "RATE")]
+    pub limit_download: Option<String>,
+    /// Give a request up when nothing has moved for so long [env: SEALIFT_TIMEOUT] [default: 60s]
+    #[arg(long, global = true, value_name = "TIME")]
+    pub timeout: Option<String>,
+    /// Go on trying a request that fails for so long [env: SEALIFT_DEADLINE] [default: 2m]
+    #[arg(long, global = true, value_name = "TIME")]
+    pub deadline: Option<String>,
+    /// Trust the authorities in this file, too: certificates in PEM format [env: SEALIFT_CA_BUNDLE,
+    /// or AWS_CA_BUNDLE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca_bundle: Option<PathBuf>,
 }
 
 /// What to do.
@@ -150,6 +191,19 @@ pub enum Command {
     Fetch(FetchArgs),
     /// Check signatures, the chain, and the presence and size of every blob
     Verify,
+    /// Copy archives from the store to another one, without opening them
+    ///
+    /// Verifies every signature and every blob on the way. What is there already is not sent again,
+    /// so it can be stopped at any time and repeated at will. Of several stores the first is copied.
+    #[command(
+        after_help = "Example:\n  sealift replicate --to 's3://second-bucket/lazyit?region=eu-1'"
+    )]
+    Replicate(ReplicateArgs),
+    /// Check settings, keys, credentials, clock, and what each store really does
+    ///
+    /// Writes scratch objects under probe/ in each store, and deletes them where that is allowed.
+    /// Exits with 1 if anything has to be mended.
+    Doctor,
     /// Run the whole cycle on sample data, in a folder of its own
     Demo(DemoArgs),
     /// Print completions for a shell
@@ -214,6 +268,13 @@ pub struct WhichArgs {
     /// The archive with this id; its first four digits or more will do
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ReplicateArgs {
+    /// The other store, whose address is as that of --store
+    #[arg(long, value_name = "URL")]
+    pub to: String,
 }
 
 #[derive(Debug, clap::Args)]

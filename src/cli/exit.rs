@@ -13,6 +13,8 @@ pub enum Exit {
     Usage,
     /// Archived, but suspect.
     Suspect,
+    /// Archived, but not in every store.
+    Behind,
     /// Verify found violations.
     Violations,
     /// There is no such archive.
@@ -29,6 +31,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Suspect => 3,
+            Self::Behind => 4,
             Self::Violations => 5,
             Self::NoArchive => 6,
             Self::Interrupted => 130,

@@ -3,9 +3,11 @@
 //! The library's errors say what is wrong; what to do about it is known only here.
 
 use crate::cli::exit::Exit;
+use crate::cli::store_hints::store_hint;
 use sealift::{
-    ArchiveId, BackupsError, Broken, DemoError, FetchError, FileError, IncludeError, InspectError,
-    KeyError, NoSuchArchive, PushError, SealError, SignatureError, StoreError, VerifyError,
+    ArchiveId, BackupsError, Broken, Cancelled, DemoError, FetchError, FileError, IncludeError,
+    InspectError, KeyError, NoSuchArchive, PushError, ReplicateError, SealError, SignatureError,
+    StoreError, VerifyError,
 };
 use std::error::Error;
 use std::io;
@@ -110,7 +112,7 @@ fn one_line(error: &(dyn Error + 'static)) -> String {
 }
 
 /// The hint for an error of the operating system.
-fn io_hint(error: &(dyn Error + 'static), place: &str) -> Option<String> {
+pub fn io_hint(error: &(dyn Error + 'static), place: &str) -> Option<String> {
     match error.downcast_ref::<io::Error>()?.kind() {
         io::ErrorKind::StorageFull => Some(format!("df -h {place}")),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -162,23 +164,27 @@ impl From<FileError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let folder = |store: &str| store.trim_start_matches("file://").to_owned();
-        let hint = match &error {
-            StoreError::Absent(store) => Some(format!(
-                "mount it, or say where it is: --store PATH; for a new store: mkdir -p {}",
-                folder(store)
-            )),
-            StoreError::NotFound { .. } | StoreError::WrongSize { .. } => {
-                Some("sealift verify".into())
-            }
-            StoreError::Failed { store, source, .. } => io_hint(&**source, &folder(store)),
-            StoreError::Emptied(store) => Some(format!(
-                "mountpoint {}; to begin anew in an empty store, give another --state folder",
-                folder(store)
-            )),
-            StoreError::Exists { .. } => None,
-        };
-        Self::of(&error).hint_if(hint)
+        let failure = Self::of(&error).hint_if(store_hint(&error));
+        match error {
+            StoreError::Unusable { .. } => failure.exit(Exit::Usage),
+            _ => failure,
+        }
+    }
+}
+
+impl From<Cancelled> for Failure {
+    fn from(error: Cancelled) -> Self {
+        Self::of(&error).exit(Exit::Interrupted)
+    }
+}
+
+impl From<ReplicateError> for Failure {
+    fn from(error: ReplicateError) -> Self {
+        match error {
+            ReplicateError::Store(error) => error.into(),
+            ReplicateError::Cancelled(error) => error.into(),
+            ReplicateError::Worker(_) => Self::of(&error),
+        }
     }
 }
 
@@ -266,7 +272,7 @@ impl From<PushError> for Failure {
             PushError::File(error) => error.into(),
             PushError::Include(error) => error.into(),
             PushError::Store(error) => error.into(),
-            PushError::Cancelled(error) => Self::of(&error).exit(Exit::Interrupted),
+            PushError::Cancelled(error) => error.into(),
             PushError::ChangedSinceArchived { ref file, .. } => {
                 let hint = format!(
                     "nothing was overwritten; give the new pair a stamp of its own: mv {file} {}",
@@ -275,7 +281,9 @@ impl From<PushError> for Failure {
                 Self::of(&error).hint(hint)
             }
             PushError::ChangedWhileRead(_) => Self::of(&error).hint("sealift push"),
-            PushError::Lost { .. } | PushError::NoPlace => Self::of(&error).hint("sealift verify"),
+            PushError::Lost { .. } | PushError::NoPlace | PushError::AtOdds(_) => {
+                Self::of(&error).hint("sealift verify")
+            }
             other => Self::of(&other),
         }
     }
@@ -285,7 +293,7 @@ impl From<InspectError> for Failure {
     fn from(error: InspectError) -> Self {
         match error {
             InspectError::Backups(error) => error.into(),
-            InspectError::Cancelled(error) => Self::of(&error).exit(Exit::Interrupted),
+            InspectError::Cancelled(error) => error.into(),
         }
     }
 }
@@ -295,7 +303,7 @@ impl From<FetchError> for Failure {
         match error {
             FetchError::File(error) => error.into(),
             FetchError::Store(error) => error.into(),
-            FetchError::Cancelled(error) => Self::of(&error).exit(Exit::Interrupted),
+            FetchError::Cancelled(error) => error.into(),
             FetchError::NotEmpty(_) | FetchError::Busy(_) => {
                 Self::of(&error).hint("give a new folder: --out DIR")
             }
@@ -313,7 +321,7 @@ impl From<VerifyError> for Failure {
     fn from(error: VerifyError) -> Self {
         match error {
             VerifyError::Store(error) => error.into(),
-            VerifyError::Cancelled(error) => Self::of(&error).exit(Exit::Interrupted),
+            VerifyError::Cancelled(error) => error.into(),
         }
     }
 }

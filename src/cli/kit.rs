@@ -1,16 +1,16 @@
 //! The recovery kit: a folder that is enough, with a store, to get everything back.
 
 use crate::cli::failure::Failure;
-use crate::cli::settings_file::quoted;
-use sealift::{create_private_folder, write_new};
+use crate::cli::settings_file::{addresses, quoted};
+use sealift::{StoreUrl, create_private_folder, write_new};
 use std::path::PathBuf;
 
 /// What goes into the kit.
 pub struct Kit<'a> {
     /// The folder, which is not there yet.
     pub folder: PathBuf,
-    /// The store's URL.
-    pub store: String,
+    /// The stores.
+    pub stores: &'a [StoreUrl],
     /// The instance.
     pub instance: String,
     /// Whose archives are believed.
@@ -61,17 +61,17 @@ impl Kit<'_> {
             "# Enough to fetch: sealift fetch --latest --identity identity.txt --out DIR\n\
              instance = {}\nstore = {}\ntrusted_signers = \"allowed_signers\"\n",
             quoted(&self.instance),
-            quoted(&self.store)
+            addresses(self.stores)
         )
     }
 
     fn page(&self) -> String {
-        let Self {
-            instance, store, ..
-        } = self;
+        let instance = &self.instance;
+        let stores: Vec<String> = self.stores.iter().map(|url| format!("`{url}`")).collect();
+        let store = stores.join(", ");
         format!(
             "# Recovery of {instance}\n\n\
-             Store: `{store}`, instance `{instance}`.\n\n\
+             Store: {store}, instance `{instance}`.\n\n\
              ## With sealift\n\n\
              {before}In this folder, on any machine that reaches the store:\n\n\
              ```sh\nsealift fetch --latest --identity identity.txt --out ../recovered\n```\n\n\

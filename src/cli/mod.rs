@@ -9,12 +9,15 @@ mod exit;
 mod failure;
 mod fields;
 mod kit;
+mod network_settings;
 mod output;
 mod progress;
 mod session;
 mod settings;
 mod settings_file;
 mod signing_key;
+mod store_check;
+mod store_hints;
 mod values;
 
 use args::{Args, Command};
@@ -65,6 +68,8 @@ fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
             Command::Show(args) => commands::show::run(&session, args, output).await,
             Command::Fetch(args) => commands::fetch::run(&session, args, output).await,
             Command::Verify => commands::verify::run(&session, output).await,
+            Command::Replicate(args) => commands::replicate::run(&session, args, output).await,
+            Command::Doctor => commands::doctor::run(&session, output).await,
             Command::Demo(args) => commands::demo::run(&session, args, output).await,
             Command::Completions(args) => commands::completions::run(&args),
             Command::Man(args) => commands::man::run(&args, output),

@@ -5,8 +5,9 @@ use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::settings::{Settings, named_config};
 use sealift::{
-    Cancel, Catalog, Clock, Context, HostLock, Index, Monitor, Opened, Repair, Sequence,
-    SharedIndex, Store, Timestamp, Verified, blocking, create_private_folder, load,
+    Cancel, Chosen, Clock, Context, HostLock, Index, LeftOut, Monitor, Network, Opened, Repair,
+    SharedIndex, Standing, Store, StoreError, StoreUrl, Timestamp, Verified, blocking,
+    create_private_folder, load, with_cause,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +19,38 @@ pub struct Session {
     pub monitor: Arc<dyn Monitor>,
     /// Whether to stop.
     pub cancel: Cancel,
+}
+
+/// The stores of a command.
+pub struct Stores {
+    /// Those that are open: one at least.
+    pub contexts: Vec<Context>,
+    /// Those that cannot be opened.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Stores, before anything else is opened.
+#[derive(Default)]
+struct Opening {
+    opened: Vec<Store>,
+    failed: Vec<(String, StoreError)>,
+}
+
+/// An archive, read anew from the first store that still has it, and verified.
+///
+/// # Errors
+/// A [`Failure`] if it cannot be read or is not believed.
+pub async fn load_chosen(standing: &Standing, chosen: &Chosen) -> Result<Verified, Failure> {
+    let mut failure = None;
+    for context in standing.holders(chosen.archive.id) {
+        match load(context, chosen.archive.sequence).await {
+            Ok(archive) if archive.id() == chosen.archive.id => return Ok(archive),
+            Ok(_) => {}
+            Err(broken) => failure = Some(Failure::broken(&broken)),
+        }
+    }
+    let gone = || Failure::failed("the archive was removed just now").hint("sealift list");
+    Err(failure.unwrap_or_else(gone))
 }
 
 /// The clock of this machine.
@@ -63,30 +96,13 @@ impl Session {
         named_config(&self.args)
     }
 
-    /// One archive, read from the store and verified.
+    /// The stores of a command that writes: it holds the host's lock.
     ///
     /// # Errors
-    /// A [`Failure`] if it cannot be read or is not believed.
-    pub async fn load(&self, context: &Context, sequence: Sequence) -> Result<Verified, Failure> {
-        load(context, sequence)
-            .await
-            .map_err(|broken| Failure::broken(&broken))
-    }
-
-    /// Warns of archives that are not believed, and of a store that went back in time.
-    pub fn warn_about(&self, context: &Context, catalog: &Catalog) {
-        for complaint in catalog.complaints(context.store.url()) {
-            self.monitor.warn(&complaint);
-        }
-    }
-
-    /// The context of a command that writes to the store: it holds the host's lock.
-    ///
-    /// # Errors
-    /// A [`Failure`] of the settings, the state folder or the store.
-    pub async fn writing(&self, settings: &Settings) -> Result<(Context, HostLock), Failure> {
+    /// A [`Failure`] of the settings, the state folder or, if none can be opened, a store.
+    pub async fn writing(&self, settings: &Settings) -> Result<(Stores, HostLock), Failure> {
         // Before the lock, so that a store that is not there changes nothing at all.
-        let store = Store::open(&settings.store()?, &settings.instance)?;
+        let opened = self.open(settings, &settings.stores()?).await?;
         let (state, cancel) = (settings.state.clone(), self.cancel.clone());
         let monitor = Arc::clone(&self.monitor);
         create_private_folder(&state)?;
@@ -98,32 +114,95 @@ impl Session {
         let lock = lock
             .await
             .map_err(|error| Failure::failed(error.to_string()))??;
-        Ok((self.context(settings, store, Repair::MoveAside)?, lock))
+        Ok((self.contexts(settings, opened, Repair::MoveAside)?, lock))
     }
 
-    /// The context of a command that only reads the store; it makes no state folder.
+    /// The stores of a command that only reads; it makes no state folder.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the settings or, if none can be opened, a store.
+    pub async fn reading(&self, settings: &Settings) -> Result<Stores, Failure> {
+        let opened = self.open(settings, &settings.stores()?).await?;
+        let stores = self.contexts(settings, opened, Repair::Leave)?;
+        for left_out in &stores.left_out {
+            self.monitor.warn(&format!(
+                "going on without {}: {}",
+                left_out.store, left_out.reason
+            ));
+        }
+        Ok(stores)
+    }
+
+    /// Another store than those of the settings.
     ///
     /// # Errors
     /// A [`Failure`] of the settings or the store.
-    pub fn reading(&self, settings: &Settings) -> Result<Context, Failure> {
-        let store = Store::open(&settings.store()?, &settings.instance)?;
-        self.context(settings, store, Repair::Leave)
+    pub async fn other(&self, settings: &Settings, url: StoreUrl) -> Result<Stores, Failure> {
+        let opened = self.open(settings, &[url]).await?;
+        self.contexts(settings, opened, Repair::Leave)
     }
 
-    fn context(
+    /// What each store holds; those that take no part, and what is wrong in the others, are told.
+    ///
+    /// # Errors
+    /// A [`Failure`] if no store can be read.
+    pub async fn standing(&self, stores: &Stores) -> Result<Standing, Failure> {
+        let standing = Standing::read(&stores.contexts).await?;
+        standing.complain();
+        Ok(standing)
+    }
+
+    async fn open(&self, settings: &Settings, urls: &[StoreUrl]) -> Result<Opening, Failure> {
+        let network = self.network(settings)?;
+        let mut opening = Opening::default();
+        for url in urls {
+            match Store::open(url, &settings.instance, &network).await {
+                Ok(store) => opening.opened.push(store),
+                Err(error) if urls.len() == 1 => return Err(error.into()),
+                Err(error) => opening.failed.push((url.to_string(), error)),
+            }
+        }
+        if opening.opened.is_empty() && !opening.failed.is_empty() {
+            return Err(opening.failed.remove(0).1.into());
+        }
+        Ok(opening)
+    }
+
+    /// The way to stores.
+    ///
+    /// # Errors
+    /// A [`Failure`] if the bundle of authorities cannot be used.
+    pub fn network(&self, settings: &Settings) -> Result<Network, Failure> {
+        let (monitor, cancel) = (Arc::clone(&self.monitor), self.cancel.clone());
+        Network::new(settings.network.clone(), monitor, cancel)
+            .map_err(|error| Failure::usage(format!("the setting ca_bundle: {error}")))
+    }
+
+    fn contexts(
         &self,
         settings: &Settings,
-        store: Store,
+        opening: Opening,
         repair: Repair,
-    ) -> Result<Context, Failure> {
+    ) -> Result<Stores, Failure> {
         let index = self.index(&settings.state, repair)?;
-        Ok(Context {
+        let index = SharedIndex::new(index, Arc::clone(&self.monitor));
+        let signers = settings.trusted_signers()?;
+        let contexts = opening.opened.into_iter().map(|store| Context {
             store,
-            index: SharedIndex::new(index, Arc::clone(&self.monitor)),
-            signers: settings.trusted_signers()?,
+            index: index.clone(),
+            signers: signers.clone(),
             clock: Arc::new(SystemClock),
             monitor: Arc::clone(&self.monitor),
             cancel: self.cancel.clone(),
+        });
+        let left_out = opening.failed.into_iter().map(|(store, error)| LeftOut {
+            store,
+            reason: with_cause(&error),
+            has_failed: true,
+        });
+        Ok(Stores {
+            contexts: contexts.collect(),
+            left_out: left_out.collect(),
         })
     }
 

@@ -5,21 +5,24 @@
 
 use crate::cli::args::SettingsArgs;
 use crate::cli::failure::Failure;
+use crate::cli::network_settings::{NetworkFile, network_settings};
 use crate::cli::signing_key::unusable;
 use crate::cli::values::{
     check_include, default_class, default_skip, is_private_key, parse, parse_auth_mode,
-    parse_include, parse_time_zone,
+    parse_duration, parse_include, parse_store, parse_time_zone,
 };
 use sealift::{
-    AuthMode, Class, ComponentName, ENV_FILE_MAX, EnvFile, Include, Instance, KeyError, PushKeys,
-    Recipients, Secret, SigningKey, StoreUrl, TrustedSigners, Unwrapper, read_identities,
-    read_secret, resolve_recipients,
+    AuthMode, Class, ComponentName, ENV_FILE_MAX, EnvFile, Include, Instance, KeyError,
+    NetworkSettings, PushKeys, Recipients, Secret, SigningKey, StoreUrl, TrustedSigners, Unwrapper,
+    read_identities, read_secret, resolve_recipients,
 };
 use serde::Deserialize;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Every setting, from wherever it came.
 #[derive(Clone, Debug)]
@@ -44,7 +47,11 @@ pub struct Settings {
     pub trusted_signers: Option<PathBuf>,
     /// Whoever can open archives.
     pub identity: Option<PathBuf>,
-    store: Option<StoreUrl>,
+    /// Blobs that are older are not used again.
+    pub reuse_max_age: Option<Duration>,
+    /// How stores are reached.
+    pub network: NetworkSettings,
+    stores: Vec<StoreUrl>,
     recipients: Vec<String>,
     secret_recipients: Vec<String>,
     /// Where the time zone comes from, and the time zone.
@@ -57,7 +64,8 @@ pub struct Settings {
 #[expect(clippy::struct_field_names, reason = "env_file is the setting's name")]
 struct File {
     instance: Option<String>,
-    store: Option<String>,
+    #[serde(default)]
+    store: OneOrMore,
     #[serde(default)]
     recipients: Vec<String>,
     #[serde(default)]
@@ -70,6 +78,12 @@ struct File {
     identity: Option<PathBuf>,
     auth_mode: Option<String>,
     time_zone: Option<String>,
+    reuse_max_age: Option<String>,
+    limit_upload: Option<String>,
+    limit_download: Option<String>,
+    timeout: Option<String>,
+    deadline: Option<String>,
+    ca_bundle: Option<PathBuf>,
     #[serde(default, rename = "include")]
     includes: Vec<FileInclude>,
 }
@@ -105,6 +119,13 @@ impl Settings {
     }
 
     fn merge(args: &SettingsArgs, file: File, base: &Path) -> Result<Self, Failure> {
+        let network = NetworkFile {
+            limit_upload: file.limit_upload,
+            limit_download: file.limit_download,
+            timeout: file.timeout,
+            deadline: file.deadline,
+            ca_bundle: file.ca_bundle.map(|path| base.join(path)),
+        };
         let place = |flag: &Option<PathBuf>, name: &str, in_file: Option<PathBuf>| {
             flag.clone()
                 .or_else(|| path(name))
@@ -113,14 +134,11 @@ impl Settings {
         let word = |flag: &Option<String>, name: &str, in_file: Option<String>| {
             flag.clone().or_else(|| text(name)).or(in_file)
         };
-        let store = match args.store.clone().or_else(|| text("SEALIFT_STORE")) {
-            Some(url) => Some(parse("store", &url)?),
-            None => file
-                .store
-                .map(|url| parse("store", &url))
-                .transpose()?
-                .map(|url: StoreUrl| url.resolve(base)),
-        };
+        let reuse_max_age = word(
+            &args.reuse_max_age,
+            "SEALIFT_REUSE_MAX_AGE",
+            file.reuse_max_age,
+        );
         let state = place(&args.state, "SEALIFT_STATE", file.state);
         let zone = word(&args.time_zone, "SEALIFT_TIME_ZONE", file.time_zone);
         let mode = word(&args.auth_mode, "AUTH_MODE", file.auth_mode);
@@ -137,7 +155,11 @@ impl Settings {
                 .or_else(|| text("TZ").map(|zone| ("the environment variable TZ", zone))),
             includes: includes(&args.includes, file.includes, base)?,
             env_file: place(&args.env_file, "SEALIFT_ENV_FILE", file.env_file),
-            store,
+            stores: stores(&args.stores, file.store, base)?,
+            reuse_max_age: reuse_max_age
+                .map(|age| parse_duration("reuse_max_age", &age))
+                .transpose()?,
+            network: network_settings(&args.network, network)?,
             recipients: list(&args.recipients, "SEALIFT_RECIPIENTS", file.recipients),
             secret_recipients: list(
                 &args.secret_recipients,
@@ -154,17 +176,19 @@ impl Settings {
         })
     }
 
-    /// The store.
+    /// The stores, in the order in which they were named.
     ///
     /// # Errors
     /// A [`Failure`] if none is set.
-    pub fn store(&self) -> Result<StoreUrl, Failure> {
-        let url = self.store.clone().ok_or_else(|| {
-            Failure::usage("no store is set")
-                .hint("if there is a sealift.toml elsewhere: --config FILE; else --store URL, or sealift init --store URL")
-        })?;
+    pub fn stores(&self) -> Result<Vec<StoreUrl>, Failure> {
+        if self.stores.is_empty() {
+            return Err(Failure::usage("no store is set")
+                .hint("if there is a sealift.toml elsewhere: --config FILE; else --store URL, or sealift init --store URL"));
+        }
         // One store has one name in the index, from wherever it is looked at.
-        Ok(url.resolve(&std::path::absolute(".")?))
+        let here = std::path::absolute(".")?;
+        let stores = self.stores.iter();
+        Ok(stores.map(|url| url.clone().resolve(&here)).collect())
     }
 
     /// The time zone of the stamps. It is understood only where it is needed: what somebody else
@@ -400,11 +424,69 @@ pub fn named_config(args: &SettingsArgs) -> Option<PathBuf> {
     args.config.clone().or_else(|| path("SEALIFT_CONFIG"))
 }
 
-fn text(name: &str) -> Option<String> {
+/// The store's address or addresses, as a line of the file has them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    #[default]
+    None,
+    One(String),
+    More(Vec<String>),
+}
+
+fn stores(flags: &[String], in_file: OneOrMore, base: &Path) -> Result<Vec<StoreUrl>, Failure> {
+    let in_file = match in_file {
+        OneOrMore::None => Vec::new(),
+        OneOrMore::One(urls) => urls.split(',').map(str::to_owned).collect(),
+        OneOrMore::More(urls) => urls,
+    };
+    let mut stores: Vec<StoreUrl> = Vec::new();
+    let given = list(flags, "SEALIFT_STORE", Vec::new());
+    let base = if given.is_empty() {
+        base
+    } else {
+        Path::new("")
+    };
+    for url in if given.is_empty() { in_file } else { given } {
+        let url: StoreUrl = parse_store("store", url.trim())?.resolve(base);
+        if stores
+            .iter()
+            .any(|other| other.identity() == url.identity())
+        {
+            return Err(Failure::usage(format!(
+                "the setting store: {url} is named twice"
+            )));
+        }
+        stores.push(url);
+    }
+    Ok(stores)
+}
+
+/// A variable of the environment, if it has a value.
+pub fn text(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn path(name: &str) -> Option<PathBuf> {
+/// The variables of cloud services' own tools that are not read by AWS's own library.
+pub fn service_variables() -> Vec<(String, String)> {
+    let is_theirs = |(name, _): &(String, String)| {
+        let prefixes = [
+            "AZURE_",
+            "GOOGLE_",
+            "AWS_ENDPOINT_URL",
+            "AWS_REGION",
+            "AWS_DEFAULT_REGION",
+        ];
+        prefixes.iter().any(|prefix| name.starts_with(prefix))
+    };
+    let read = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    env::vars_os().filter_map(read).filter(is_theirs).collect()
+}
+
+/// A path that a variable of the environment names.
+pub fn path(name: &str) -> Option<PathBuf> {
     env::var_os(name)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)

@@ -14,8 +14,8 @@ pub const SIGNERS: &str = "sealift-allowed-signers";
 pub struct SettingsFile<'a> {
     /// Flags and environment of `init`.
     pub settings: &'a Settings,
-    /// The store, with an absolute path.
-    pub store: &'a StoreUrl,
+    /// The stores; folders with absolute paths.
+    pub stores: &'a [StoreUrl],
     /// Who can open data.
     pub recipients: &'a [String],
     /// Who can open secrets, if that is somebody else.
@@ -58,7 +58,7 @@ impl SettingsFile<'_> {
              # Who can open what is archived. Secrets are the env file and zitadel-secrets.\n\
              recipients = [\n{}]\n",
             quoted(self.settings.instance.as_str()),
-            quoted(&self.store.to_string()),
+            addresses(self.stores),
             self.place(&self.settings.backups)?,
             given(&self.settings.signing_key, SIGNING_KEY)?,
             given(&self.settings.trusted_signers, SIGNERS)?,
@@ -109,6 +109,17 @@ impl SettingsFile<'_> {
 /// A string as TOML writes it.
 pub fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
+}
+
+/// The addresses of stores: one as a string, several as a list.
+pub fn addresses(stores: &[StoreUrl]) -> String {
+    match stores {
+        [store] => quoted(&store.to_string()),
+        stores => {
+            let stores: Vec<String> = stores.iter().map(ToString::to_string).collect();
+            format!("[\n{}]", list(&stores))
+        }
+    }
 }
 
 fn list(names: &[String]) -> String {

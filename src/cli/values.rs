@@ -2,9 +2,11 @@
 
 use crate::cli::failure::Failure;
 use jiff::tz::TimeZone;
-use sealift::{AuthMode, Class, ComponentName, Include};
+use sealift::{AuthMode, BadUrl, Class, ComponentName, Include, StoreUrl};
 use std::fs;
+use std::num::NonZeroU64;
 use std::path::Path;
+use std::time::Duration;
 
 /// Attachments that are being uploaded; lazyit removes what stays here.
 const ATTACHMENTS_SKIP: &str = "tmp";
@@ -25,6 +27,75 @@ pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
 ) -> Result<T, Failure> {
     text.parse()
         .map_err(|error| Failure::usage(format!("the setting {setting}: {error}")))
+}
+
+/// The address of a store.
+///
+/// # Errors
+/// A [`Failure`] that names the setting.
+pub fn parse_store(setting: &str, text: &str) -> Result<StoreUrl, Failure> {
+    text.parse().map_err(|error| {
+        let failure = Failure::usage(format!("the setting {setting}: {error}"));
+        match error {
+            BadUrl::PlainHttp(_) => failure.hint(
+                "use https://, or, on a network that is yours alone, add allow_http=true to the address",
+            ),
+            _ => failure,
+        }
+    })
+}
+
+/// A time, as a number of seconds or with one of the units s, m, h and d.
+///
+/// # Errors
+/// A [`Failure`] that names the setting.
+pub fn parse_duration(setting: &str, text: &str) -> Result<Duration, Failure> {
+    let (number, unit) = split_unit(text);
+    let seconds = match unit {
+        "" | "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(60 * 60),
+        "d" => Some(24 * 60 * 60),
+        _ => None,
+    };
+    let number: Option<u64> = number.parse().ok().filter(|number| *number > 0);
+    let found = seconds.and_then(|unit| number?.checked_mul(unit));
+    found.map(Duration::from_secs).ok_or_else(|| {
+        Failure::usage(format!(
+            "the setting {setting}: {text:?} is not a time, as 90s, 5m, 2h or 30d"
+        ))
+    })
+}
+
+/// Bytes a second, as a number or with one of the units k, M and G (1000) or Ki, Mi and Gi (1024).
+///
+/// # Errors
+/// A [`Failure`] that names the setting.
+pub fn parse_rate(setting: &str, text: &str) -> Result<NonZeroU64, Failure> {
+    let (number, unit) = split_unit(text);
+    let bytes = match unit {
+        "" => Some(1),
+        "k" | "K" => Some(1000),
+        "M" => Some(1_000_000),
+        "G" => Some(1_000_000_000),
+        "Ki" => Some(1 << 10),
+        "Mi" => Some(1 << 20),
+        "Gi" => Some(1 << 30),
+        _ => None,
+    };
+    let number: Option<u64> = number.parse().ok();
+    let found = bytes.and_then(|unit| number?.checked_mul(unit));
+    found.and_then(NonZeroU64::new).ok_or_else(|| {
+        Failure::usage(format!(
+            "the setting {setting}: {text:?} is not a number of bytes a second, as 500k or 2M"
+        ))
+    })
+}
+
+/// A number and its unit.
+fn split_unit(text: &str) -> (&str, &str) {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    text.split_at(digits)
 }
 
 /// How people sign in.
@@ -133,6 +204,32 @@ mod tests {
         assert_eq!(case("more:secrets=/v=w"), Some((Class::Secrets, 0)));
         for bad in ["x", "x=", "=y", "x:public=/v", "X=/v"] {
             assert_eq!(case(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_and_rates_have_units() {
+        let time = |text| parse_duration("x", text).ok().map(|time| time.as_secs());
+        assert_eq!(
+            ["90", "90s", "5m", "2h", "30d"].map(time),
+            [90, 90, 300, 7200, 2_592_000].map(Some)
+        );
+        let rate = |text| parse_rate("x", text).ok().map(NonZeroU64::get);
+        assert_eq!(
+            ["7", "500k", "2M", "1Mi"].map(rate),
+            [7, 500_000, 2_000_000, 1 << 20].map(Some)
+        );
+        for bad in [
+            "",
+            "0",
+            "-1",
+            "5x",
+            "m",
+            "1.5h",
+            "99999999999999999999",
+            "9999999999999999G",
+        ] {
+            assert_eq!((time(bad), rate(bad)), (None, None), "{bad}");
         }
     }
 

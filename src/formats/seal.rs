@@ -158,6 +158,20 @@ impl Unchecked {
     }
 }
 
+impl Checked {
+    /// The blob's name.
+    #[must_use]
+    pub fn id(&self) -> BlobId {
+        self.id
+    }
+
+    /// The bytes, as they are stored.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+}
+
 /// Decrypts and decompresses a blob into `plain`, which then holds exactly `plain_bytes` bytes.
 ///
 /// # Errors

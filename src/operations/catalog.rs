@@ -5,12 +5,16 @@
 
 use crate::formats::manifest::{ManifestError, Unverified, Verified};
 use crate::operations::context::Context;
+use crate::operations::pipeline::Room;
 use crate::ports::index::CachedArchive;
 use crate::ports::store::{ManifestEntry, StoreError, StoreUrl};
 use crate::words::clock::Timestamp;
 use crate::words::ids::{ArchiveId, ComponentName, Digest, Sequence};
+use crate::words::limits::{MANIFEST_MAX, READS_IN_FLIGHT};
 use crate::words::verdict::{Finding, Proof, Verdict};
+use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the catalog keeps of an archive: enough to list and to choose.
 #[derive(Clone, Debug)]
@@ -57,14 +61,14 @@ pub struct ComponentSummary {
 }
 
 /// A manifest in the store that cannot be used.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Broken {
     /// Its place in the chain.
     pub sequence: Sequence,
     /// The id that its bytes have, if they could be read.
     pub id: Option<ArchiveId>,
     /// Why it cannot be used.
-    pub reason: Disbelief,
+    pub reason: Arc<Disbelief>,
 }
 
 impl std::fmt::Display for Broken {
@@ -111,17 +115,27 @@ impl Catalog {
             highest_seen: context.index.ask(|index| index.head(&key)),
             ..Self::default()
         };
-        for entry in context.store.manifests().await?.manifests {
-            match load_cached(context, &key, entry).await {
-                Ok(archive) => catalog.archives.push(summarise(&archive)),
+        let listed = context.store.manifests().await?.manifests;
+        let room = Room::new(MANIFEST_MAX);
+        let (key, room) = (&key, &room);
+        let load = |entry: ManifestEntry| async move {
+            let _room = room.take(entry.bytes).await;
+            let loaded = load_cached(context, key, entry).await;
+            loaded.map(|archive| summarise(&archive))
+        };
+        let mut loaded = stream::iter(listed).map(load).buffered(READS_IN_FLIGHT);
+        while let Some(archive) = loaded.next().await {
+            match archive {
+                Ok(archive) => catalog.archives.push(archive),
                 Err(broken) => catalog.broken.push(broken),
             }
         }
+        drop(loaded);
         if let Some(head) = catalog.archives.last() {
             let (sequence, id) = (head.sequence, head.id);
             context
                 .index
-                .ask(|index| index.raise_head(&key, sequence, id));
+                .ask(|index| index.raise_head(key, sequence, id));
         }
         Ok(catalog)
     }
@@ -300,14 +314,14 @@ pub async fn load(context: &Context, sequence: Sequence) -> Result<Verified, Bro
     Ok(load_with_bytes(context, sequence).await?.0)
 }
 
-async fn load_with_bytes(
+pub(super) async fn load_with_bytes(
     context: &Context,
     sequence: Sequence,
 ) -> Result<(Verified, CachedArchive), Broken> {
     let unreadable = |error: StoreError| Broken {
         sequence,
         id: None,
-        reason: error.into(),
+        reason: Arc::new(error.into()),
     };
     let manifest = context.store.manifest(sequence).await.map_err(unreadable)?;
     let id = manifest.id();
@@ -317,7 +331,7 @@ async fn load_with_bytes(
     let archive = verified.map_err(|reason| Broken {
         sequence,
         id: Some(id),
-        reason: reason.into(),
+        reason: Arc::new(reason.into()),
     })?;
     let signature = signature.unwrap_or_default();
     Ok((
@@ -329,7 +343,7 @@ async fn load_with_bytes(
     ))
 }
 
-async fn load_cached(
+pub(super) async fn load_cached(
     context: &Context,
     key: &str,
     entry: ManifestEntry,
@@ -479,7 +493,7 @@ mod tests {
         let broken = |sequence, id| Broken {
             sequence: Sequence(sequence),
             id,
-            reason: ManifestError::Unsigned.into(),
+            reason: Arc::new(ManifestError::Unsigned.into()),
         };
         let junk = ArchiveId::of(b"junk");
         let mut catalog = catalog()?;

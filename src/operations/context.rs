@@ -73,6 +73,7 @@ impl Context {
     /// What the index calls this store: another instance in it is another store.
     #[must_use]
     pub fn store_key(&self) -> String {
-        format!("{}#{}", self.store.url(), self.store.instance())
+        let store = self.store.url().identity();
+        format!("{store}#{}", self.store.instance())
     }
 }

@@ -5,9 +5,14 @@
 //! everything it needs and prints nothing.
 
 pub mod catalog;
+pub mod catch_up;
 pub mod context;
+pub mod download;
 pub mod fetch;
 pub mod inspect;
 pub mod pipeline;
+pub mod place;
 pub mod push;
+pub mod replicate;
+pub mod standing;
 pub mod verify;

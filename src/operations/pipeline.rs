@@ -1,15 +1,19 @@
 //! The only bridge between threads that compute and tasks that wait.
 //!
 //! Promise: memory is bounded. A thread that sends a blob waits until fewer than
-//! [`UPLOADS_IN_FLIGHT`] others are on their way; nothing is queued without a bound.
+//! [`UPLOADS_IN_FLIGHT`] others are on their way; nothing is queued without a bound. However slow a
+//! store is, it holds back the others by [`PATIENCE_WITH_SLOW`] at most.
 
 use crate::formats::seal::Sealed;
 use crate::ports::store::{Store, StoreError};
-use crate::words::limits::UPLOADS_IN_FLIGHT;
+use crate::words::limits::{PATIENCE_WITH_SLOW, UPLOADS_IN_FLIGHT};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::time::{Instant, timeout_at};
 
 /// A thread of an operation came to an end that no error explains.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +30,41 @@ pub async fn blocking<T: Send + 'static>(
     Ok(spawn_blocking(work).await?)
 }
 
-/// The sending end of the way to a store; dropped when there is no more to send.
+/// Room in memory for objects on their way, shared by tasks.
+pub struct Room {
+    kib: Semaphore,
+    all: u32,
+}
+
+impl Room {
+    /// Room for so many bytes.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        let all = in_kib(bytes);
+        Self {
+            kib: Semaphore::new(all as usize),
+            all,
+        }
+    }
+
+    /// Waits for room; what is larger than all there is takes all of it. The room is free again when
+    /// the value is dropped.
+    pub async fn take(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes it, so there always is a permit.
+        self.kib
+            .acquire_many(in_kib(bytes).min(self.all))
+            .await
+            .ok()
+    }
+}
+
+fn in_kib(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1024))
+        .unwrap_or(u32::MAX)
+        .max(1)
+}
+
+/// The sending end of the way to the stores; dropped when there is no more to send.
 pub struct Uploads {
     sender: mpsc::Sender<(Sealed, OwnedSemaphorePermit)>,
     slots: Arc<Semaphore>,
@@ -37,17 +75,35 @@ pub struct Uploads {
 #[derive(Clone, Copy, Debug)]
 pub struct Closed;
 
-/// Starts a task that stores blobs one by one.
+/// Why a store fell out of an upload to several.
+#[derive(Debug, thiserror::Error)]
+pub enum Dropped {
+    /// It made the others wait for too long.
+    #[error("it is slower than the others, and is filled from them afterwards")]
+    Slow,
+    /// It failed.
+    #[error(transparent)]
+    Failed(#[from] StoreError),
+}
+
+/// What became of each store, in the order in which they were given; at least one has everything.
+pub type Uploaded = Vec<Result<(), Dropped>>;
+
+/// Starts a task that stores blobs one by one, each in every store at once.
+///
+/// A store that fails, or that makes the others wait for more than [`PATIENCE_WITH_SLOW`] in all, gets
+/// nothing more; only when none is left has the task failed.
 #[must_use]
-pub fn uploads(store: Store) -> (Uploads, JoinHandle<Result<(), StoreError>>) {
+pub fn uploads(stores: Vec<Store>) -> (Uploads, JoinHandle<Result<Uploaded, StoreError>>) {
     let (sender, mut receiver) = mpsc::channel::<(Sealed, OwnedSemaphorePermit)>(UPLOADS_IN_FLIGHT);
     let slots = Arc::new(Semaphore::new(UPLOADS_IN_FLIGHT));
     let task = tokio::spawn(async move {
+        let mut spread = Spread::new(stores);
         while let Some((blob, slot)) = receiver.recv().await {
-            store.put_blob(&blob).await?;
+            spread.put(&blob).await?;
             drop((blob, slot));
         }
-        Ok(())
+        Ok(spread.outcome)
     });
     (
         Uploads {
@@ -57,6 +113,75 @@ pub fn uploads(store: Store) -> (Uploads, JoinHandle<Result<(), StoreError>>) {
         },
         task,
     )
+}
+
+/// Stores that are given the same blobs.
+struct Spread {
+    stores: Vec<Store>,
+    outcome: Uploaded,
+    patience: Duration,
+}
+
+impl Spread {
+    fn new(stores: Vec<Store>) -> Self {
+        Self {
+            outcome: stores.iter().map(|_| Ok(())).collect(),
+            stores,
+            patience: PATIENCE_WITH_SLOW,
+        }
+    }
+
+    /// Stores a blob everywhere; once one store has it, the others have what is left of the patience.
+    async fn put(&mut self, blob: &Sealed) -> Result<(), StoreError> {
+        let taking_part = self.stores.iter().enumerate();
+        let taking_part = taking_part.filter(|(place, _)| self.outcome[*place].is_ok());
+        let mut under_way: FuturesUnordered<_> = taking_part
+            .map(|(place, store)| async move { (place, store.put_blob(blob).await) })
+            .collect();
+        let mut first_done: Option<Instant> = None;
+        let mut waiting: Vec<usize> = (0..self.stores.len()).collect();
+        let mut last_failure = None;
+        loop {
+            let next = match first_done {
+                None => under_way.next().await,
+                Some(at) => match timeout_at(at + self.patience, under_way.next()).await {
+                    Ok(next) => next,
+                    Err(_) => break,
+                },
+            };
+            let Some((place, stored)) = next else { break };
+            waiting.retain(|waiting| *waiting != place);
+            match stored {
+                Ok(()) => {
+                    first_done.get_or_insert_with(Instant::now);
+                }
+                Err(error) => {
+                    last_failure = Some(place);
+                    self.outcome[place] = Err(error.into());
+                }
+            }
+        }
+        drop(under_way);
+        let Some(first_done) = first_done else {
+            return Err(self.failure(last_failure));
+        };
+        for place in waiting {
+            if self.outcome[place].is_ok() {
+                self.outcome[place] = Err(Dropped::Slow);
+            }
+        }
+        self.patience = self.patience.saturating_sub(first_done.elapsed());
+        Ok(())
+    }
+
+    /// The error of the store that was left to the last.
+    fn failure(&mut self, place: Option<usize>) -> StoreError {
+        let outcome = place.map(|place| std::mem::replace(&mut self.outcome[place], Ok(())));
+        match outcome {
+            Some(Err(Dropped::Failed(error))) => error,
+            _ => StoreError::Absent("any of the addresses".into()),
+        }
+    }
 }
 
 impl Uploads {

@@ -207,7 +207,7 @@ impl VerifyReport {
     }
 
     fn broken(&mut self, broken: &Broken) {
-        let (code, remedy) = match &broken.reason {
+        let (code, remedy) = match &*broken.reason {
             Disbelief::Store(_) => ("manifest-unreadable", COPY),
             Disbelief::Manifest(ManifestError::Unsigned) => ("signature-missing", COPY),
             Disbelief::Manifest(ManifestError::Newer(_)) => ("format-newer", "use a newer sealift"),

@@ -17,7 +17,7 @@ use crate::ports::files::{self, FileError};
 use crate::ports::includes::Include;
 use crate::ports::index::{Index, IndexError};
 use crate::ports::plugins;
-use crate::ports::store::{Store, StoreError, StoreUrl};
+use crate::ports::store::{Network, NetworkSettings, Store, StoreError, StoreUrl};
 use crate::words::cancel::Cancel;
 use crate::words::class::Class;
 use crate::words::clock::Clock;
@@ -128,7 +128,7 @@ pub async fn demo(
         "An instance with its dumps and keys is in {}",
         host.folder.display()
     ));
-    let context = host.context(clock, monitor, cancel)?;
+    let context = host.context(clock, monitor, cancel).await?;
     for night in NIGHTS {
         tell(host.push_night(&context, night).await?);
     }
@@ -207,7 +207,7 @@ impl Host {
         Ok(aged.map_err(FileError::new("write", &path))?)
     }
 
-    fn context(
+    async fn context(
         &self,
         clock: Arc<dyn Clock>,
         monitor: Arc<dyn Monitor>,
@@ -218,8 +218,14 @@ impl Host {
                 |error: crate::ports::store::BadUrl| DemoError::Wrong(error.to_string()),
             )?;
         let instance: Instance = "demo".parse()?;
+        let network = Network::new(
+            NetworkSettings::default(),
+            Arc::clone(&monitor),
+            cancel.clone(),
+        );
+        let network = network.map_err(|error| DemoError::Wrong(error.to_string()))?;
         Ok(Context {
-            store: Store::open(&url, &instance)?,
+            store: Store::open(&url, &instance, &network).await?,
             index: SharedIndex::new(Index::in_memory()?, Arc::clone(&monitor)),
             signers: self.signers.clone(),
             clock,
@@ -255,6 +261,7 @@ impl Host {
                 skip: Vec::new(),
             }],
             accept_new_keys: false,
+            reuse_max_age: None,
             tool: "sealift demo".into(),
         };
         let Pushed {
@@ -264,7 +271,7 @@ impl Host {
             stored_bytes,
             captured_at,
             ..
-        } = push(context, &self.keys, request).await?;
+        } = push(std::slice::from_ref(context), &self.keys, request).await?;
         Ok(format!(
             "push: archive {sequence}, captured {captured_at}: {plain_bytes} bytes, of which \
              {new_bytes} are new; stored {stored_bytes}"
@@ -288,7 +295,7 @@ impl Host {
             out: out.to_owned(),
             components: Vec::new(),
         };
-        fetch(context, request).await?;
+        fetch(std::slice::from_ref(context), request).await?;
         for (name, bytes) in NIGHTS[2].into_iter().chain(OTHERS) {
             let path = out.join(name);
             if fs::read(&path).map_err(FileError::new("read", &path))? != bytes {

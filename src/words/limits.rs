@@ -4,6 +4,8 @@
 //! [`CHUNKS_IN_FLIGHT`] chunks between two threads. A fetch holds one blob's plain bytes and the
 //! sealed bytes of that blob or of the next, besides one blob of recipes.
 
+use std::time::Duration;
+
 /// The smallest chunk, but for the last of a component.
 pub const CHUNK_MIN: usize = 16 * 1024;
 /// The size that chunks have on average.
@@ -36,8 +38,15 @@ pub const RECIPE_WINDOW: usize = 256 * 1024;
 
 /// Chunks on their way from the reader to the sealer.
 pub const CHUNKS_IN_FLIGHT: usize = 16;
-/// Sealed blobs on their way to the store, besides the one being sealed.
+/// So long all in all a push waits for a store that is slower than the others: a blob in memory
+/// cannot wait for it any longer, so it is filled from another store afterwards.
+pub const PATIENCE_WITH_SLOW: Duration = Duration::from_secs(30);
+/// Sealed blobs on their way to the stores, besides the one being sealed.
 pub const UPLOADS_IN_FLIGHT: usize = 1;
+/// A copy from store to store holds so many bytes of blobs at once, but one blob at least.
+pub const COPY_BYTES_IN_FLIGHT: u64 = 20 * 1024 * 1024;
+/// So many small objects are read or copied at once.
+pub const READS_IN_FLIGHT: usize = 8;
 
 /// The env file is read whole, up to this size.
 pub const ENV_FILE_MAX: u64 = 1024 * 1024;

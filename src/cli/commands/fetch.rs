@@ -5,9 +5,9 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::fields::{note_faults, verdict};
 use crate::cli::output::{Output, human};
-use crate::cli::session::Session;
+use crate::cli::session::{Session, load_chosen};
 use sealift::{
-    ArchiveId, Catalog, ComponentName, Digest, FetchRequest, Fetched, Finding, Selector, Timestamp,
+    ArchiveId, ComponentName, Context, Digest, FetchRequest, Fetched, Finding, Selector, Timestamp,
     Trust, Verdict, fetch,
 };
 use serde::Serialize;
@@ -48,9 +48,9 @@ pub async fn run(session: &Session, args: FetchArgs, output: &Output) -> Result<
     let components = components.collect::<Result<Vec<ComponentName>, _>>()?;
     let settings = session.settings()?;
     let identities = settings.identities()?;
-    let context = session.reading(&settings)?;
-    let catalog = Catalog::read(&context).await?;
-    session.warn_about(&context, &catalog);
+    let stores = session.reading(&settings).await?;
+    let standing = session.standing(&stores).await?;
+    let catalog = standing.merged();
     let chosen = catalog.choose(&selector, trust, settings.instance.as_str())?;
     for skipped in &chosen.skipped {
         session.monitor.warn(&format!(
@@ -60,7 +60,8 @@ pub async fn run(session: &Session, args: FetchArgs, output: &Output) -> Result<
             verdict(skipped.verdict, &skipped.findings)
         ));
     }
-    let archive = session.load(&context, chosen.archive.sequence).await?;
+    let archive = load_chosen(&standing, &chosen).await?;
+    let holders: Vec<Context> = standing.holders(archive.id()).cloned().collect();
     let title = format!("archive {} of {}", archive.sequence, archive.captured_at);
     let id = archive.id();
     let (judged, findings) = (archive.verdict, archive.findings.clone());
@@ -76,7 +77,7 @@ pub async fn run(session: &Session, args: FetchArgs, output: &Output) -> Result<
         out: args.out,
         components,
     };
-    let fetched = fetch(&context, request).await;
+    let fetched = fetch(&holders, request).await;
     let fetched = fetched.map_err(|error| Failure::fetching(id, error))?;
     let document = document(fetched, judged, findings);
     output.result(&document, || text(&title, &document))?;

@@ -37,7 +37,7 @@ struct Plan {
     config: PathBuf,
     folder: PathBuf,
     settings: Settings,
-    store: StoreUrl,
+    stores: Vec<StoreUrl>,
     identity: Option<SecretString>,
     recipients: Vec<String>,
     secret_recipients: Vec<String>,
@@ -77,7 +77,7 @@ impl Plan {
         let settings = session.settings_without_file()?;
         refuse_identity(&settings)?;
         refuse_existing(&settings, &config, &folder)?;
-        let store = settings.store()?;
+        let stores = settings.stores()?;
         let (identity, recipients) = if let Some(given) = settings.data_recipients()? {
             (None, given.names().to_vec())
         } else {
@@ -99,7 +99,7 @@ impl Plan {
             config,
             folder,
             settings,
-            store,
+            stores,
             identity,
             recipients,
             secret_recipients,
@@ -109,13 +109,15 @@ impl Plan {
     }
 
     fn write(&self) -> Result<(), Failure> {
-        create_private_folder(self.store.path())?;
+        for folder in self.stores.iter().filter_map(StoreUrl::folder) {
+            create_private_folder(folder)?;
+        }
         if !self.folder.as_os_str().is_empty() {
             create_private_folder(&self.folder)?;
         }
         let kit = Kit {
             folder: self.folder.join(KIT),
-            store: self.store.to_string(),
+            stores: &self.stores,
             instance: self.settings.instance.to_string(),
             signers: &self.signers,
             identity: self.identity.as_ref().map(ExposeSecret::expose_secret),
@@ -134,7 +136,7 @@ impl Plan {
         // Last, so that settings which are there are complete.
         let file = SettingsFile {
             settings: &self.settings,
-            store: &self.store,
+            stores: &self.stores,
             recipients: &self.recipients,
             secret_recipients: &self.secret_recipients,
             folder: &self.folder,

@@ -6,8 +6,7 @@ use crate::cli::fields::{key_states, verdict};
 use crate::cli::output::{Output, human};
 use crate::cli::session::Session;
 use sealift::{
-    ArchiveId, Catalog, ComponentName, Context, Finding, Proof, Sequence, Summary, Timestamp,
-    Verdict,
+    ArchiveId, ComponentName, Finding, Proof, Sequence, Standing, Summary, Timestamp, Verdict,
 };
 use serde::Serialize;
 use std::fmt::Write;
@@ -46,13 +45,13 @@ struct Part {
 /// A [`Failure`] of the settings or the store.
 pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
     let settings = session.settings()?;
-    let context = session.reading(&settings)?;
-    let catalog = Catalog::read(&context).await?;
-    session.warn_about(&context, &catalog);
-    let mut archives: Vec<Line> = catalog
+    let stores = session.reading(&settings).await?;
+    let standing = session.standing(&stores).await?;
+    let mut archives: Vec<Line> = standing
+        .merged()
         .archives
         .iter()
-        .map(|archive| line(&context, archive))
+        .map(|archive| line(&standing, archive))
         .collect();
     archives.reverse();
     let document = Document { archives };
@@ -60,7 +59,7 @@ pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn line(context: &Context, archive: &Summary) -> Line {
+fn line(standing: &Standing, archive: &Summary) -> Line {
     let parts = archive.components.iter();
     Line {
         id: archive.id,
@@ -81,7 +80,10 @@ fn line(context: &Context, archive: &Summary) -> Line {
                 bytes: part.bytes,
             })
             .collect(),
-        stores: vec![context.store.url().to_string()],
+        stores: standing
+            .holders(archive.id)
+            .map(|context| context.store.url().to_string())
+            .collect(),
     }
 }
 

@@ -2,11 +2,13 @@
 
 pub mod completions;
 pub mod demo;
+pub mod doctor;
 pub mod fetch;
 pub mod init;
 pub mod inspect;
 pub mod list;
 pub mod man;
 pub mod push;
+pub mod replicate;
 pub mod show;
 pub mod verify;

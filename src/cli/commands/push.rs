@@ -4,21 +4,33 @@ use crate::cli::args::PushArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::fields::{key_states, note_faults, verdict};
-use crate::cli::output::{Output, human, note};
-use crate::cli::session::Session;
+use crate::cli::output::{Output, count, human, note};
+use crate::cli::session::{Session, Stores};
 use crate::cli::settings::Settings;
+use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use sealift::{
-    ArchiveId, AuthMode, BackupsError, Context, Finding, Half, Instance, Pair, Proof, PushError,
-    PushKeys, PushRequest, Pushed, Secret, Sequence, Timestamp, Verdict, pair_up, pairs_of, push,
-    scan, shell_word, unarchived,
+    ArchiveId, AuthMode, BackupsError, Context, Finding, Half, Instance, LeftOut, Pair, Proof,
+    PushError, PushKeys, PushRequest, Pushed, Secret, Sequence, Timestamp, Verdict, catch_up,
+    pair_up, pairs_of, push, scan, shell_word, unarchived,
 };
 use serde::Serialize;
 use std::path::Path;
+use std::time::Duration;
 
 #[derive(Serialize)]
 struct Document {
     archives: Vec<Line>,
+    stores: Vec<StoreLine>,
+}
+
+/// How a store stands in the end.
+#[derive(Serialize)]
+struct StoreLine {
+    store: String,
+    copied: u64,
+    lacks: u64,
+    failure: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -47,10 +59,10 @@ pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<E
     let keys = settings.push_keys()?;
     let env = settings.env()?;
     let auth_mode = settings.auth_mode(env.as_ref())?;
-    let (context, _lock) = session.writing(&settings).await?;
+    let (stores, _lock) = session.writing(&settings).await?;
     let (mut pairs, mut unclear) = (Vec::new(), None);
     if args.dumps.is_empty() {
-        (pairs, unclear) = pending_pairs(&settings.backups, auth_mode, &context)?;
+        (pairs, unclear) = pending_pairs(&settings.backups, auth_mode, session)?;
     } else {
         pairs.extend(pairs_of(&args.dumps, auth_mode, args.allow_half)?);
     }
@@ -68,51 +80,54 @@ pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<E
     let newest = pairs.last().map(Pair::stamp);
     if args.dumps.is_empty() {
         let all = pairs.len();
-        pairs = unarchived(&context, pairs).await?;
+        pairs = unarchived(&stores.contexts, pairs).await?;
         if pairs.is_empty() && all > 0 {
             output.line("nothing to archive: every complete pair is archived already")?;
         }
     }
-    let pusher = Pusher {
+    let mut pusher = Pusher {
         settings,
         keys,
         auth_mode,
         env,
-        context,
+        stores,
         every_pair: args.dumps.is_empty(),
         newest,
         accept_new_keys: args.accept_new_keys,
     };
     let mut document = Document {
         archives: Vec::new(),
+        stores: Vec::new(),
     };
     let pushed = pusher.push_all(pairs, &mut document, output).await;
+    if pushed.is_ok() {
+        document.stores = pusher.catch_up().await?;
+    }
     output.result(&document, String::new)?;
     pushed?;
-    match unclear {
-        Some(failure) => Err(failure),
-        None if document
-            .archives
-            .iter()
-            .any(|line| line.verdict == Verdict::Suspect) =>
-        {
-            Ok(Exit::Suspect)
-        }
-        None => Ok(Exit::Done),
-    }
+    unclear.map_or(Ok(()), Err)?;
+    let is_suspect = |line: &Line| line.verdict == Verdict::Suspect;
+    let is_behind = |store: &StoreLine| store.lacks > 0 || store.failure.is_some();
+    Ok(if document.archives.iter().any(is_suspect) {
+        Exit::Suspect
+    } else if document.stores.iter().any(is_behind) {
+        Exit::Behind
+    } else {
+        Exit::Done
+    })
 }
 
 /// Every certain pair in the backups folder, and the first that is not certain, for the end.
 fn pending_pairs(
     backups: &Path,
     auth_mode: AuthMode,
-    context: &Context,
+    session: &Session,
 ) -> Result<(Vec<Pair>, Option<Failure>), Failure> {
     let pairing = pair_up(scan(backups)?, auth_mode, &[]);
     // Where sign-in is local, a zitadel dump is left over from before, and nobody's half.
     let expected = |_: &&Half| auth_mode == AuthMode::Oidc;
     for lone in pairing.lone.iter().filter(expected) {
-        context
+        session
             .monitor
             .warn(&format!("{} is half a pair, so far", lone.path.display()));
     }
@@ -128,7 +143,7 @@ struct Pusher {
     keys: PushKeys,
     auth_mode: AuthMode,
     env: Option<Secret>,
-    context: Context,
+    stores: Stores,
     /// No dump was named: one that is still being written is left for the next time, and a bad one
     /// does not hold up the others.
     every_pair: bool,
@@ -138,7 +153,7 @@ struct Pusher {
 
 impl Pusher {
     async fn push_all(
-        &self,
+        &mut self,
         pairs: Vec<Pair>,
         document: &mut Document,
         output: &Output,
@@ -156,6 +171,7 @@ impl Pusher {
                     output.line(&line)?;
                 }
                 Ok(Some(pushed)) => {
+                    self.leave_out(&pushed.left_out);
                     let line = Line::from(pushed);
                     output.line(&text(&line))?;
                     explain(&line, dump.as_deref());
@@ -164,7 +180,7 @@ impl Pusher {
                 // One bad dump that nobody removes must not keep every later night on the host.
                 Err(NotPushed::ThisPair(failure)) if self.every_pair => {
                     if bad.is_some() {
-                        self.context.monitor.warn(&failure.message);
+                        note("warning", &failure.message);
                     }
                     bad.get_or_insert(failure);
                 }
@@ -186,6 +202,7 @@ impl Pusher {
                     "the stamp {stamp} is no time here: {error}"
                 )))
             })?;
+        let reuse_max_age = self.settings.reuse_max_age.map(SignedDuration::try_from);
         let request = PushRequest {
             pair,
             captured_at,
@@ -193,14 +210,15 @@ impl Pusher {
             env: self.env.clone(),
             includes: self.settings.includes.clone(),
             accept_new_keys: self.accept_new_keys,
+            reuse_max_age: reuse_max_age.transpose().map_err(|_| {
+                NotPushed::Any(Failure::usage("the setting reuse_max_age: it is too long"))
+            })?,
             tool: concat!("sealift ", env!("CARGO_PKG_VERSION")).into(),
         };
-        match push(&self.context, &self.keys, request).await {
+        match push(&self.stores.contexts, &self.keys, request).await {
             Ok(pushed) => Ok(Some(pushed)),
             Err(PushError::Backups(error @ BackupsError::Growing(_))) if self.every_pair => {
-                self.context
-                    .monitor
-                    .warn(&format!("{error}; it is left for the next push"));
+                note("warning", &format!("{error}; it is left for the next push"));
                 Ok(None)
             }
             Err(
@@ -212,6 +230,50 @@ impl Pusher {
         }
     }
 }
+
+impl Pusher {
+    /// What has failed is not waited for again.
+    fn leave_out(&mut self, left_out: &[LeftOut]) {
+        for out in left_out.iter().filter(|out| out.has_failed) {
+            let is_it = |context: &Context| context.store.url().to_string() == out.store;
+            if self.stores.contexts.iter().any(is_it) {
+                self.stores.contexts.retain(|context| !is_it(context));
+                self.stores.left_out.push(out.clone());
+            }
+        }
+    }
+
+    /// Brings the stores up to date that are not, and says how each stands; one alone always is.
+    async fn catch_up(&self) -> Result<Vec<StoreLine>, Failure> {
+        let Stores { contexts, left_out } = &self.stores;
+        let stores = catch_up(contexts, left_out, CATCH_UP).await?;
+        for state in &stores {
+            if state.lacks > 0 || state.failure.is_some() {
+                let reason = state.failure.as_deref().unwrap_or("it is being filled");
+                let lacks = match state.lacks {
+                    0 => String::new(),
+                    lacks => format!("lacks {}: ", count(lacks, "archive")),
+                };
+                note("warning", &format!("{} {lacks}{reason}", state.store));
+            } else if state.copied > 0 {
+                let copied = count(state.copied, "archive");
+                note("note", &format!("{} was given {copied}", state.store));
+            }
+        }
+        Ok(stores
+            .into_iter()
+            .map(|state| StoreLine {
+                store: state.store,
+                copied: state.copied,
+                lacks: state.lacks,
+                failure: state.failure,
+            })
+            .collect())
+    }
+}
+
+/// A hook must come to an end: what is left of a long copy is for the next push, or `replicate`.
+const CATCH_UP: Duration = Duration::from_hours(1);
 
 /// Why a pair was not pushed.
 enum NotPushed {

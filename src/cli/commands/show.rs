@@ -5,10 +5,9 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::fields::{Fields, dump_fields, finding_fields, load_commands, load_fields};
 use crate::cli::output::{Output, count, human};
-use crate::cli::session::Session;
+use crate::cli::session::{Session, load_chosen};
 use sealift::{
-    ArchiveId, Catalog, Component, ComponentName, Load, Manifest, Selector, Trust, Verified,
-    shell_word,
+    ArchiveId, Component, ComponentName, Load, Manifest, Selector, Trust, Verified, shell_word,
 };
 use serde::Serialize;
 
@@ -34,12 +33,12 @@ struct WayBack<'a> {
 /// A [`Failure`] of the settings or the store, or if there is no such archive.
 pub async fn run(session: &Session, args: ShowArgs, output: &Output) -> Result<Exit, Failure> {
     let settings = session.settings()?;
-    let context = session.reading(&settings)?;
-    let catalog = Catalog::read(&context).await?;
-    session.warn_about(&context, &catalog);
+    let stores = session.reading(&settings).await?;
+    let standing = session.standing(&stores).await?;
     let selector = Selector::Id(args.id);
+    let catalog = standing.merged();
     let chosen = catalog.choose(&selector, Trust::SuspectToo, settings.instance.as_str())?;
-    let archive = session.load(&context, chosen.archive.sequence).await?;
+    let archive = load_chosen(&standing, &chosen).await?;
     let components = archive.components.iter();
     let document = Document {
         id: archive.id(),

@@ -4,7 +4,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, count};
 use crate::cli::session::Session;
-use sealift::{NoSuchArchive, Sequence, VerifyReport, verify};
+use sealift::{NoSuchArchive, Sequence, Standing, VerifyError, VerifyReport, verify, with_cause};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -23,6 +23,7 @@ struct Checked {
 
 #[derive(Serialize)]
 struct Violation {
+    store: String,
     code: &'static str,
     archive: Option<Sequence>,
     message: String,
@@ -34,33 +35,83 @@ struct Violation {
 /// A [`Failure`] of the settings or the store.
 pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
     let settings = session.settings()?;
-    let context = session.reading(&settings)?;
-    let VerifyReport {
-        archives,
-        blobs,
-        violations,
-    } = verify(&context).await?;
-    if archives == 0 && violations.is_empty() {
+    let stores = session.reading(&settings).await?;
+    let mut document = Document {
+        ok: true,
+        checked: Checked {
+            archives: 0,
+            blobs: 0,
+        },
+        violations: Vec::new(),
+    };
+    for out in stores.left_out {
+        document.add(&out.store, "store-unreachable", None, out.reason);
+    }
+    let several = stores.contexts.len() > 1;
+    for context in &stores.contexts {
+        let store = context.store.url().to_string();
+        match verify(context).await {
+            Ok(report) => document.report(&store, report),
+            Err(VerifyError::Store(error)) if several => {
+                document.add(&store, "store-unreachable", None, with_cause(&error));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if several {
+        document.compare(&Standing::read(&stores.contexts).await?);
+    }
+    if document.checked.archives == 0 && document.ok {
         // A slip in a path must not look like health for ever.
         return Err(NoSuchArchive::None(settings.instance.to_string()).into());
     }
-    let violations = violations.into_iter().map(|violation| Violation {
-        code: violation.code,
-        archive: violation.sequence,
-        message: violation.message,
-    });
-    let violations: Vec<Violation> = violations.collect();
-    let document = Document {
-        ok: violations.is_empty(),
-        checked: Checked { archives, blobs },
-        violations,
-    };
     output.result(&document, || text(&document))?;
     Ok(if document.ok {
         Exit::Done
     } else {
         Exit::Violations
     })
+}
+
+impl Document {
+    fn add(&mut self, store: &str, code: &'static str, archive: Option<Sequence>, message: String) {
+        self.ok = false;
+        self.violations.push(Violation {
+            store: store.to_owned(),
+            code,
+            archive,
+            message,
+        });
+    }
+
+    fn report(&mut self, store: &str, report: VerifyReport) {
+        self.checked.archives += report.archives;
+        self.checked.blobs += report.blobs;
+        for found in report.violations {
+            self.add(store, found.code, found.sequence, found.message);
+        }
+    }
+
+    /// What one store has, the others should have.
+    fn compare(&mut self, standing: &Standing) {
+        let merged = standing.merged();
+        for reached in &standing.reached {
+            let store = reached.context.store.url().to_string();
+            if let Some(place) = reached.is_at_odds(&merged) {
+                let message = format!(
+                    "{store} has another archive {place} than the store that was named first; find \
+                     out which host wrote it"
+                );
+                self.add(&store, "store-at-odds", Some(place), message);
+            }
+            let lacks = reached.lacks(&merged);
+            if lacks > 0 {
+                let lacks = count(lacks, "archive");
+                let message = format!("{store} lacks {lacks} that another store has; sealift push");
+                self.add(&store, "store-behind", None, message);
+            }
+        }
+    }
 }
 
 fn text(document: &Document) -> String {

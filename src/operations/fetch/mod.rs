@@ -75,6 +75,9 @@ pub enum FetchError {
     /// The archive has no such component.
     #[error("the archive has no component {0}")]
     NoComponent(ComponentName),
+    /// No store was named.
+    #[error("there is no store to fetch from")]
+    NoStore,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -114,11 +117,12 @@ pub enum FetchError {
 /// The folder in which files are made; one that is found was left by a fetch that was killed.
 const STAGING: &str = ".sealift-partial";
 
-/// Fetches an archive.
+/// Fetches an archive from stores that have it: what one of them cannot give is taken from the next.
 ///
 /// # Errors
 /// [`FetchError`]; the folder is as it was then.
-pub async fn fetch(context: &Context, request: FetchRequest) -> Result<Fetched, FetchError> {
+pub async fn fetch(stores: &[Context], request: FetchRequest) -> Result<Fetched, FetchError> {
+    let context = stores.first().ok_or(FetchError::NoStore)?;
     let FetchRequest {
         archive,
         identities,
@@ -129,7 +133,7 @@ pub async fn fetch(context: &Context, request: FetchRequest) -> Result<Fetched, 
     let was_there = out.exists();
     files::create_private_folder(&out)?;
     let _lock = lock(context, &out)?;
-    let rebuilder = Rebuilder::new(context.clone(), Arc::new(identities));
+    let rebuilder = Rebuilder::new(stores.to_vec(), Arc::new(identities));
     let fetched = fetch_into(&out, rebuilder, context, &archive, &wanted).await;
     if fetched.is_err() && !was_there {
         // The first failure is the one to report.

@@ -8,9 +8,11 @@ use super::FetchError;
 use crate::formats::manifest::{BlobEntry, Component};
 use crate::formats::recipe::{Extent, RecipeReader};
 use crate::formats::recipients::Unwrapper;
-use crate::formats::seal::{self, SealError, Unchecked};
+use crate::formats::seal::{self, Checked, SealError};
 use crate::operations::context::Context;
+use crate::operations::download::{DownloadError, download};
 use crate::operations::pipeline::blocking;
+use crate::operations::standing::with_cause;
 use crate::ports::files::{self, FileError};
 use crate::words::ids::{BlobId, Digest};
 use crate::words::limits::RECIPE_WINDOW;
@@ -24,7 +26,8 @@ use zeroize::Zeroizing;
 
 /// Rebuilds components one after the other; a blob that the last one ended with is still open.
 pub(super) struct Rebuilder {
-    context: Context,
+    /// Where blobs are, the store that is asked first in front.
+    stores: Vec<Context>,
     identities: Arc<Vec<Unwrapper>>,
     content: OpenedBlob,
     recipe: OpenedBlob,
@@ -48,10 +51,11 @@ struct Placed {
 const TEXT: usize = 64 * 1024;
 
 impl Rebuilder {
-    pub(super) fn new(context: Context, identities: Arc<Vec<Unwrapper>>) -> Self {
+    /// Rebuilds from these stores; one at least.
+    pub(super) fn new(stores: Vec<Context>, identities: Arc<Vec<Unwrapper>>) -> Self {
         let (content, recipe) = Default::default();
         Self {
-            context,
+            stores,
             identities,
             content,
             recipe,
@@ -125,11 +129,11 @@ impl Rebuilder {
         if self.recipe.id == Some(blob.id) {
             return Ok(());
         }
-        let sealed = self.context.store.blob(blob).await?;
+        let sealed = self.sealed(component, blob).await?;
         let opened = std::mem::take(&mut self.recipe);
         let identities = Arc::clone(&self.identities);
         let blob = *blob;
-        let opened = blocking(move || opened.open(sealed, &blob, &identities)).await?;
+        let opened = blocking(move || opened.open(&sealed, &blob, &identities)).await?;
         self.recipe = opened.map_err(|source| cannot_open(component, source))?;
         Ok(())
     }
@@ -149,15 +153,15 @@ impl Rebuilder {
         // The recipe was checked: every extent has a blob.
         let entry = |group: &[Placed]| component.blobs[group[0].extent.blob as usize];
         let mut next = match groups.first() {
-            Some(group) => self.download(&entry(group)).await?,
+            Some(group) => self.download(component, &entry(group)).await?,
             None => return Ok(()),
         };
         for (place, group) in groups.iter().enumerate() {
-            self.context.cancel.check()?;
+            self.stores[0].cancel.check()?;
             if let Some(sealed) = next.take() {
                 let (blob, identities) = (entry(group), Arc::clone(&self.identities));
                 let opened = std::mem::take(&mut self.content);
-                let opened = blocking(move || opened.open(sealed, &blob, &identities)).await?;
+                let opened = blocking(move || opened.open(&sealed, &blob, &identities)).await?;
                 self.content = opened.map_err(|source| cannot_open(component, source))?;
             }
             let (file, extents) = (Arc::clone(file), group.to_vec());
@@ -169,7 +173,7 @@ impl Rebuilder {
             let after = groups.get(place + 1).map(|group| entry(group));
             let downloading = async {
                 match &after {
-                    Some(blob) => self.context.store.blob(blob).await.map(Some),
+                    Some(blob) => self.sealed(component, blob).await.map(Some),
                     None => Ok(None),
                 }
             };
@@ -177,36 +181,54 @@ impl Rebuilder {
             let (opened, written) = written?;
             self.content = opened;
             let written = written.map_err(FileError::new("write", path))?;
-            self.context.monitor.advance(written);
+            self.stores[0].monitor.advance(written);
             next = downloaded?;
         }
         Ok(())
     }
 
     /// Downloads a blob, unless it is the one that is open.
-    async fn download(&self, blob: &BlobEntry) -> Result<Option<Unchecked>, FetchError> {
+    async fn download(
+        &self,
+        component: &Component,
+        blob: &BlobEntry,
+    ) -> Result<Option<Checked>, FetchError> {
         if self.content.id == Some(blob.id) {
             return Ok(None);
         }
-        Ok(Some(self.context.store.blob(blob).await?))
+        self.sealed(component, blob).await.map(Some)
+    }
+
+    /// A blob from the first store that has it whole.
+    async fn sealed(&self, component: &Component, blob: &BlobEntry) -> Result<Checked, FetchError> {
+        let mut failure = None;
+        for context in &self.stores {
+            let error = match download(context, blob).await {
+                Ok(sealed) => return Ok(sealed),
+                Err(DownloadError::Store(error)) => FetchError::from(error),
+                Err(DownloadError::Damaged(error)) => cannot_open(component, error),
+                Err(DownloadError::Worker(error)) => error.into(),
+            };
+            context.cancel.check()?;
+            if self.stores.len() > 1 {
+                context.monitor.warn(&with_cause(&error));
+            }
+            failure.get_or_insert(error);
+        }
+        Err(failure.unwrap_or(FetchError::NoStore))
     }
 }
 
 impl OpenedBlob {
-    /// Checks and opens another blob in the same memory.
+    /// Opens another blob in the same memory.
     fn open(
         mut self,
-        sealed: Unchecked,
+        sealed: &Checked,
         blob: &BlobEntry,
         identities: &[Unwrapper],
     ) -> Result<Self, SealError> {
         self.id = None;
-        seal::open(
-            &sealed.check(blob.id)?,
-            identities,
-            blob.plain_bytes,
-            &mut self.plain,
-        )?;
+        seal::open(sealed, identities, blob.plain_bytes, &mut self.plain)?;
         self.id = Some(blob.id);
         Ok(self)
     }

@@ -2,35 +2,43 @@
 
 use super::error::PushError;
 use super::known::lost_blob;
+use super::target::Targets;
 use super::writer::Stored;
 use super::{PushKeys, Pushed};
 use crate::formats::manifest::Manifest;
 use crate::operations::catalog::Catalog;
 use crate::operations::context::Context;
+use crate::operations::place;
 use crate::ports::store::Creation;
 use crate::words::ids::ArchiveId;
 use crate::words::limits::MANIFEST_MAX;
+use std::collections::VecDeque;
 
-/// Gives the archive its place in the chain and makes it visible.
+/// Gives the archive its place in the chain and makes it visible: in one store, then in the others at
+/// the same place. A store that fails is left out, unless it is the last.
 pub(super) async fn commit(
-    context: &Context,
+    targets: &mut Targets,
     keys: &PushKeys,
-    mut catalog: Catalog,
     mut manifest: Manifest,
     stored: Stored,
 ) -> Result<Pushed, PushError> {
-    // Once before, so that an archive that lacks a blob never becomes the head, and once after.
-    check_blobs(context, &manifest).await?;
-    let id = loop {
-        context.cancel.check()?;
-        (manifest.sequence, manifest.previous) = catalog.next_place().ok_or(PushError::NoPlace)?;
-        if let Some(id) = try_place(context, keys, &manifest).await? {
-            break id;
+    let mut id = None;
+    let mut stores: VecDeque<Context> = std::mem::take(&mut targets.current).into();
+    while let Some(context) = stores.pop_front() {
+        let placed = match id {
+            None => find_place(&context, &targets.catalog, keys, &mut manifest).await,
+            Some(_) => take_place(&context, keys, &manifest).await,
+        };
+        match placed {
+            Ok(found) => {
+                id = Some(found);
+                targets.current.push(context);
+            }
+            Err(error) if stores.is_empty() && id.is_none() => return Err(error),
+            Err(error) => targets.leave_out(&context, &error),
         }
-        catalog = Catalog::read(context).await?;
-    };
-    check_blobs(context, &manifest).await?;
-    settle(context, &manifest, id);
+    }
+    let id = id.ok_or(PushError::Bug("no store to commit to"))?;
     Ok(Pushed {
         id,
         sequence: manifest.sequence,
@@ -45,15 +53,39 @@ pub(super) async fn commit(
         already_archived: false,
         new_bytes: stored.new_bytes,
         stored_bytes: stored.stored_bytes,
+        left_out: Vec::new(),
     })
 }
 
-/// Signs and stores the manifest; `None` if somebody else took the place first.
-async fn try_place(
+/// Takes the next free place in a store.
+async fn find_place(
+    context: &Context,
+    known: &Catalog,
+    keys: &PushKeys,
+    manifest: &mut Manifest,
+) -> Result<ArchiveId, PushError> {
+    let mut next = known.next_place();
+    loop {
+        context.cancel.check()?;
+        (manifest.sequence, manifest.previous) = next.ok_or(PushError::NoPlace)?;
+        match take_place(context, keys, manifest).await {
+            Err(PushError::AtOdds(_)) => next = Catalog::read(context).await?.next_place(),
+            placed => return placed,
+        }
+    }
+}
+
+/// Signs and stores the manifest, and sees to it that the store shows every blob.
+///
+/// # Errors
+/// [`PushError::AtOdds`] if another archive has the place.
+async fn take_place(
     context: &Context,
     keys: &PushKeys,
     manifest: &Manifest,
-) -> Result<Option<ArchiveId>, PushError> {
+) -> Result<ArchiveId, PushError> {
+    // Once before, so that an archive that lacks a blob never becomes the head, and once after.
+    check_blobs(context, manifest).await?;
     manifest.check().map_err(PushError::Bug)?;
     let bytes = manifest
         .to_bytes()
@@ -65,23 +97,12 @@ async fn try_place(
     }
     let id = ArchiveId::of(&bytes);
     let signature = keys.signing.sign(&bytes)?;
-    let (store, object) = (context.store_key(), context.store.signature_object(id));
-    context
-        .index
-        .ask(|index| index.note_unnamed(&store, &object));
-    context.store.put_signature(id, signature).await?;
-    match context
-        .store
-        .create_manifest(manifest.sequence, bytes)
-        .await?
-    {
-        Creation::Created => Ok(Some(id)),
-        Creation::Taken => {
-            // If this fails, the note in the index leads the next push to it.
-            let _ = context.store.delete_unnamed(&object).await;
-            Ok(None)
-        }
+    if place::take(context, manifest.sequence, bytes, signature).await? == Creation::Taken {
+        return Err(PushError::AtOdds(manifest.sequence));
     }
+    check_blobs(context, manifest).await?;
+    place::settle(context, manifest, id);
+    Ok(id)
 }
 
 /// The store shows every blob that the archive names, each with its size.
@@ -91,21 +112,4 @@ async fn check_blobs(context: &Context, manifest: &Manifest) -> Result<(), PushE
         None => Ok(()),
         Some(blob) => Err(PushError::Lost { blob: blob.id }),
     }
-}
-
-/// The index learns that these objects have a name now.
-fn settle(context: &Context, manifest: &Manifest, id: ArchiveId) {
-    let store = context.store_key();
-    let blobs = manifest.blobs();
-    let mut objects: Vec<String> = blobs
-        .iter()
-        .map(|blob| context.store.blob_object(blob.id))
-        .collect();
-    objects.push(context.store.signature_object(id));
-    context
-        .index
-        .ask(|index| index.drop_unnamed(&store, objects.iter().map(String::as_str)));
-    context
-        .index
-        .ask(|index| index.raise_head(&store, manifest.sequence, id));
 }

@@ -7,6 +7,7 @@ use super::survey::ContentFacts;
 use crate::formats::manifest::{BlobEntry, Manifest};
 use crate::operations::catalog::{Catalog, ComponentSummary, Summary, load};
 use crate::operations::context::Context;
+use crate::operations::standing::Standing;
 use crate::ports::backups::{FileState, Pair};
 use crate::ports::store::StoreError;
 use crate::words::ids::{BlobId, ComponentName};
@@ -156,18 +157,18 @@ fn faults(findings: &[Finding]) -> BTreeSet<(&str, &ComponentName)> {
         .collect()
 }
 
-/// The newest of some archives whose every blob the store shows with its size. One that lacks a
-/// blob is no backup: the operator is told, and the pair is archived anew.
+/// The newest of some archives whose every blob a store shows with its size. One that lacks a blob
+/// everywhere is no backup: the operator is told, and the pair is archived anew.
 pub(super) async fn whole<'a>(
-    context: &Context,
+    stores: &[Context],
     archives: Vec<&'a Summary>,
 ) -> Result<Option<&'a Summary>, StoreError> {
     if archives.is_empty() {
         return Ok(None);
     }
-    let shown = context.store.blob_sizes().await?;
+    let shown = Shown::read(stores).await?;
     for archive in archives.into_iter().rev() {
-        if is_whole(context, archive, &shown).await {
+        if shown.has_whole(archive).await {
             return Ok(Some(archive));
         }
     }
@@ -178,10 +179,12 @@ pub(super) async fn whole<'a>(
 /// suspect may have been mended since: only a push can tell.
 ///
 /// # Errors
-/// [`PushError`] if the store cannot be listed or a dump cannot be read.
-pub async fn unarchived(context: &Context, pairs: Vec<Pair>) -> Result<Vec<Pair>, PushError> {
-    let catalog = Catalog::read(context).await?;
-    let shown = context.store.blob_sizes().await?;
+/// [`PushError`] if no store can be listed or a dump cannot be read.
+pub async fn unarchived(stores: &[Context], pairs: Vec<Pair>) -> Result<Vec<Pair>, PushError> {
+    let standing = Standing::read(stores).await?;
+    let catalog = standing.merged();
+    let reached: Vec<Context> = standing.reached.into_iter().map(|r| r.context).collect();
+    let shown = Shown::read(&reached).await?;
     let mut left = Vec::new();
     for pair in pairs {
         let mut halves = Vec::new();
@@ -196,9 +199,7 @@ pub async fn unarchived(context: &Context, pairs: Vec<Pair>) -> Result<Vec<Pair>
             })
         };
         let held = match catalog.archives.iter().rev().find(holds) {
-            Some(archive) if archive.verdict == Verdict::Sound => {
-                is_whole(context, archive, &shown).await
-            }
+            Some(archive) if archive.verdict == Verdict::Sound => shown.has_whole(archive).await,
             _ => false,
         };
         if !held {
@@ -219,16 +220,36 @@ pub(super) fn lost_blob(manifest: &Manifest, shown: &HashMap<BlobId, u64>) -> Op
     manifest.blobs().into_iter().find(is_lost)
 }
 
-async fn is_whole(context: &Context, archive: &Summary, shown: &HashMap<BlobId, u64>) -> bool {
-    let Ok(loaded) = load(context, archive.sequence).await else {
-        return false;
-    };
-    let lost = lost_blob(&loaded, shown);
-    if let Some(blob) = lost {
-        context.monitor.warn(&format!(
-            "archive {} lacks its blob {}, so its pair is archived anew",
-            archive.sequence, blob.id
-        ));
+/// The blobs that each store shows.
+struct Shown<'a>(Vec<(&'a Context, HashMap<BlobId, u64>)>);
+
+impl<'a> Shown<'a> {
+    async fn read(stores: &'a [Context]) -> Result<Self, StoreError> {
+        let mut shown = Vec::new();
+        for context in stores {
+            shown.push((context, context.store.blob_sizes().await?));
+        }
+        Ok(Self(shown))
     }
-    lost.is_none()
+
+    /// Whether one store has an archive with all of its blobs.
+    async fn has_whole(&self, archive: &Summary) -> bool {
+        let mut lost = None;
+        for (context, shown) in &self.0 {
+            let Ok(loaded) = load(context, archive.sequence).await else {
+                continue;
+            };
+            match lost_blob(&loaded, shown) {
+                None => return true,
+                Some(blob) => lost = Some((context, blob)),
+            }
+        }
+        if let Some((context, blob)) = lost {
+            context.monitor.warn(&format!(
+                "archive {} lacks its blob {}, so its pair is archived anew",
+                archive.sequence, blob.id
+            ));
+        }
+        false
+    }
 }

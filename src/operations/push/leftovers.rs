@@ -5,12 +5,19 @@
 
 use crate::operations::catalog::{Catalog, load};
 use crate::operations::context::Context;
-use crate::ports::store::StoreError;
+use crate::ports::store::{Deletion, StoreError};
 use crate::words::ids::BlobId;
 use std::collections::{BTreeSet, HashSet};
 
-/// Removes what earlier pushes of this host have left behind; a failure is a warning.
-pub(super) async fn remove(context: &Context) {
+/// Removes what earlier pushes of this host have left behind in stores that are up to date; a failure
+/// is a warning. Elsewhere a blob may still be waiting for its manifest.
+pub(super) async fn remove(stores: &[Context]) {
+    for context in stores {
+        remove_from(context).await;
+    }
+}
+
+async fn remove_from(context: &Context) {
     let store = context.store_key();
     let noted: BTreeSet<String> = context
         .index
@@ -59,7 +66,8 @@ async fn delete(context: &Context, noted: &BTreeSet<String>, left: &BTreeSet<Str
     let mut settled: Vec<&str> = noted.difference(left).map(String::as_str).collect();
     for object in left {
         match context.store.delete_unnamed(object).await {
-            Ok(()) => settled.push(object),
+            // What is kept is locked, or not ours to delete: a prune collects it in its time.
+            Ok(Deletion::Gone | Deletion::Kept) => settled.push(object),
             Err(error) => warn(context, &error),
         }
     }

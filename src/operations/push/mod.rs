@@ -4,6 +4,10 @@
 //! order, and a listing has shown every blob the archive names; that a pair is archived already, only
 //! after such a listing, too. A crash anywhere leaves the archive before it the latest, and a rerun
 //! converges: what was stored already is reused or removed.
+//!
+//! Of several stores each gets the same archive, from one read and one sealing. Those that have every
+//! archive so far take part; one that fails on the way, or is much slower than the others, is left
+//! out and named, and is filled from another store afterwards ([`crate::operations::replicate`]).
 
 mod commit;
 mod error;
@@ -13,28 +17,32 @@ mod prepare;
 mod sealer;
 mod source;
 mod survey;
+mod target;
 mod writer;
 
 pub use error::PushError;
 pub use known::unarchived;
+pub use target::LeftOut;
 
 use crate::formats::chunk::{ChunkKey, SecretDigestKey};
 use crate::formats::manifest::{Component, FORMAT, Manifest};
 use crate::formats::recipients::Recipients;
 use crate::formats::signature::{SignatureError, SigningKey};
-use crate::operations::catalog::{Catalog, Summary};
+use crate::operations::catalog::Summary;
 use crate::operations::context::Context;
 use crate::operations::pipeline::blocking;
+use crate::operations::standing::Standing;
 use crate::ports::backups::{AuthMode, Pair};
 use crate::ports::includes::Include;
-use crate::ports::store::StoreError;
 use crate::words::class::Class;
 use crate::words::clock::Timestamp;
 use crate::words::ids::{ArchiveId, Digest, Instance, Sequence};
 use crate::words::secret::Secret;
 use crate::words::verdict::{Finding, Proof, Verdict};
+use jiff::SignedDuration;
 use source::Source;
 use std::sync::Arc;
+use target::Targets;
 
 /// What is to be archived.
 #[derive(Clone, Debug)]
@@ -53,6 +61,8 @@ pub struct PushRequest {
     pub tool: String,
     /// A key that can never be made again was changed on purpose: a new instance took the old one's place.
     pub accept_new_keys: bool,
+    /// Blobs that are older than this are not used again; the lock of a store may call for less.
+    pub reuse_max_age: Option<SignedDuration>,
 }
 
 /// What archives are made with.
@@ -91,8 +101,10 @@ pub struct Pushed {
     pub plain_bytes: u64,
     /// How much of that was not in the store before.
     pub new_bytes: u64,
-    /// How many bytes were stored for it.
+    /// How many bytes were stored for it, in each store.
     pub stored_bytes: u64,
+    /// The stores that do not have it yet, and why.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl PushKeys {
@@ -123,55 +135,60 @@ impl PushKeys {
     }
 }
 
-/// Archives one pair. The caller holds the host's lock.
+/// Archives one pair in every store that is up to date; at least one is. The caller holds the host's
+/// lock.
 ///
 /// # Errors
 /// [`PushError`]; nothing is archived then, and the index is as it was.
 pub async fn push(
-    context: &Context,
+    stores: &[Context],
     keys: &PushKeys,
     request: PushRequest,
 ) -> Result<Pushed, PushError> {
-    if let Err(error) = context.store.sweep() {
-        context.monitor.warn(&format!(
-            "an old write that was cut off stays for now: {error}"
-        ));
+    for context in stores {
+        if let Err(error) = context.store.sweep() {
+            context.monitor.warn(&format!(
+                "an old write that was cut off stays for now: {error}"
+            ));
+        }
     }
-    let catalog = Catalog::read(context).await?;
-    for complaint in catalog.complaints(context.store.url()) {
-        context.monitor.warn(&complaint);
-    }
-    if catalog.archives.is_empty() && catalog.broken.is_empty() && catalog.highest_seen.is_some() {
-        return Err(StoreError::Emptied(context.store.url().to_string()).into());
-    }
-    let reading = context.clone();
+    let standing = Standing::read(stores).await?.without_emptied()?;
+    standing.complain();
+    let mut targets = Targets::choose(standing)?;
+    let context = targets.first().clone();
     let (digest_key, accept_new_keys) = (keys.secret_digest.clone(), request.accept_new_keys);
+    let reuse_max_age = request.reuse_max_age;
+    let reading = context.clone();
     let prepared = blocking(move || prepare::prepare(request, &digest_key, &reading)).await??;
     let (sources, mut about): (Arc<[Source]>, _) = (prepared.sources.into(), prepared.about);
     let signer = keys.signing.fingerprint();
-    known::check_keys(&catalog, &signer, accept_new_keys, &mut about);
-    let known = known::named(&catalog, &sources);
-    let survey = survey::survey(context, keys, &sources, !known.is_empty()).await?;
+    known::check_keys(&targets.catalog, &signer, accept_new_keys, &mut about);
+    let known = known::named(&targets.catalog, &sources);
+    let survey = survey::survey(&targets, keys, &sources, !known.is_empty(), reuse_max_age).await?;
     if let Some(survey) = &survey {
         let archived = known::archived(&known, &sources, &survey.contents, &about)?;
-        if let Some(archive) = known::whole(context, archived).await? {
-            leftovers::remove(context).await;
-            return Ok(unchanged(context, archive));
+        if let Some(archive) = known::whole(&targets.current, archived).await? {
+            leftovers::remove(&targets.current).await;
+            let archive = archive.clone();
+            return Ok(unchanged(&context, &archive, targets.left_out));
         }
     }
-    for name in known::dropped(&catalog, &sources) {
+    for name in known::dropped(&targets.catalog, &sources) {
         context.monitor.warn(&format!(
             "the archive before has {name}, and this one will not"
         ));
     }
-    let (components, stored) = writer::write(context, keys, &sources, survey).await?;
-    let manifest = unplaced_manifest(context, keys, about, components);
-    let pushed = commit::commit(context, keys, catalog, manifest, stored).await?;
-    leftovers::remove(context).await;
-    Ok(pushed)
+    let (components, stored) = writer::write(&mut targets, keys, &sources, survey).await?;
+    let manifest = unplaced_manifest(&context, keys, about, components);
+    let pushed = commit::commit(&mut targets, keys, manifest, stored).await?;
+    leftovers::remove(&targets.current).await;
+    Ok(Pushed {
+        left_out: targets.left_out,
+        ..pushed
+    })
 }
 
-fn unchanged(context: &Context, archive: &Summary) -> Pushed {
+fn unchanged(context: &Context, archive: &Summary, left_out: Vec<LeftOut>) -> Pushed {
     Pushed {
         id: archive.id,
         sequence: archive.sequence,
@@ -186,6 +203,7 @@ fn unchanged(context: &Context, archive: &Summary) -> Pushed {
         plain_bytes: archive.plain_bytes,
         new_bytes: 0,
         stored_bytes: 0,
+        left_out,
     }
 }
 

@@ -149,7 +149,7 @@ impl Ledger {
 /// Works until the producer is done or the store has failed.
 pub(super) fn seal_all(
     queue: &Receiver<Job>,
-    context: &Context,
+    stores: &[Context],
     keys: &PushKeys,
     ledger: &Ledger,
     uploads: &Uploads,
@@ -174,7 +174,7 @@ pub(super) fn seal_all(
                     continue;
                 };
                 let blob = blob.finish()?;
-                record(context, keys, &blob, &chunks);
+                record(stores, keys, &blob, &chunks);
                 let sealed_bytes = blob.bytes.len() as u64;
                 let entry = BlobEntry {
                     id: blob.id,
@@ -189,14 +189,16 @@ pub(super) fn seal_all(
     Ok(())
 }
 
-fn record(context: &Context, keys: &PushKeys, blob: &Sealed, chunks: &[ChunkPlace]) {
-    let (store, object) = (context.store_key(), context.store.blob_object(blob.id));
-    context
-        .index
-        .ask(|index| index.note_unnamed(&store, &object));
-    if chunks.is_empty() {
-        return;
+fn record(stores: &[Context], keys: &PushKeys, blob: &Sealed, chunks: &[ChunkPlace]) {
+    for context in stores {
+        let (store, object) = (context.store_key(), context.store.blob_object(blob.id));
+        context
+            .index
+            .ask(|index| index.note_unnamed(&store, &object));
     }
+    let Some(context) = stores.first().filter(|_| !chunks.is_empty()) else {
+        return;
+    };
     let new = NewBlob {
         id: blob.id,
         recipients: keys.recipients_digest(),

@@ -8,12 +8,15 @@
 use super::PushKeys;
 use super::error::PushError;
 use super::source::{Source, each_chunk};
+use super::target::Targets;
 use crate::operations::context::Context;
 use crate::operations::pipeline::blocking;
 use crate::ports::index::Place;
 use crate::words::class::Class;
+use crate::words::clock::Timestamp;
 use crate::words::ids::{BlobId, Digest};
 use crate::words::limits::CHUNK_MIN;
+use jiff::SignedDuration;
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -35,11 +38,13 @@ pub(super) struct ContentFacts {
 
 /// Reads everything once; `None` if nothing could come of it.
 pub(super) async fn survey(
-    context: &Context,
+    targets: &Targets,
     keys: &PushKeys,
     sources: &Arc<[Source]>,
     name_is_known: bool,
+    max_age: Option<SignedDuration>,
 ) -> Result<Option<Survey>, PushError> {
+    let context = targets.first();
     let nothing_stored = context.index.ask(|index| index.has_no_blobs().map(Some)) != Some(false);
     if nothing_stored && !name_is_known {
         return Ok(None);
@@ -51,7 +56,8 @@ pub(super) async fn survey(
     let surveyed = blocking(move || read_all(&context_, &keys, &sources)).await;
     context.monitor.end();
     let (contents, usage) = surveyed??;
-    let reusable = present(context, usage).await?;
+    let since = reusable_since(targets, max_age).await?;
+    let reusable = present(&targets.current, usage, since).await?;
     Ok(Some(Survey { contents, reusable }))
 }
 
@@ -97,6 +103,7 @@ fn read_all(
 struct Usage {
     sealed_bytes: u64,
     plain_bytes: u64,
+    created_at: Timestamp,
     used_bytes: u64,
     /// One bit for each [`CHUNK_MIN`] bytes: a chunk starts in a slot of its own, but for the one
     /// after the last of a component, which may be short; of such a pair one is not counted.
@@ -108,6 +115,7 @@ impl Usage {
         Self {
             sealed_bytes: place.sealed_bytes,
             plain_bytes: place.plain_bytes,
+            created_at: place.created_at,
             used_bytes: 0,
             seen: Vec::new(),
         }
@@ -130,24 +138,50 @@ impl Usage {
     }
 }
 
-/// Of the blobs that would be used, those that pay and that the store shows whole.
+/// Of the blobs that would be used, those that pay, are young enough, and that every store shows
+/// whole.
 async fn present(
-    context: &Context,
-    usage: HashMap<BlobId, Usage>,
+    stores: &[Context],
+    mut usage: HashMap<BlobId, Usage>,
+    since: Option<Timestamp>,
 ) -> Result<HashSet<BlobId>, PushError> {
-    let mut present = HashSet::new();
-    context
-        .store
-        .each_blob(|id, bytes| {
+    usage.retain(|_, usage| usage.pays() && since.is_none_or(|since| usage.created_at >= since));
+    let mut reusable: HashSet<BlobId> = usage.keys().copied().collect();
+    for context in stores {
+        let mut present = HashSet::new();
+        let see = |id, bytes| {
             if usage
                 .get(&id)
-                .is_some_and(|usage| usage.sealed_bytes == bytes && usage.pays())
+                .is_some_and(|usage| usage.sealed_bytes == bytes)
             {
                 present.insert(id);
             }
-        })
-        .await?;
-    Ok(present)
+        };
+        context.store.each_blob(see).await?;
+        reusable.retain(|id| present.contains(id));
+    }
+    Ok(reusable)
+}
+
+/// Since when a blob has to have been stored to be used again.
+///
+/// A blob is locked from when it was stored, and an archive from when it was made. Half of the lock is
+/// left for blobs to age in, so that every archive is locked, with all that it needs, for the other
+/// half at least.
+async fn reusable_since(
+    targets: &Targets,
+    max_age: Option<SignedDuration>,
+) -> Result<Option<Timestamp>, PushError> {
+    let mut ages = Vec::from_iter(max_age);
+    if let Some(newest) = targets.catalog.archives.last() {
+        for context in &targets.current {
+            let lock = context.store.lock_of_manifest(newest.sequence).await?;
+            ages.extend(lock.map(|lock| lock.lasts / 2));
+        }
+    }
+    let now = targets.first().clock.now();
+    let earliest = |age| now.checked_sub(age).unwrap_or(Timestamp::MIN);
+    Ok(ages.into_iter().min().map(earliest))
 }
 
 #[cfg(test)]
@@ -160,6 +194,7 @@ mod tests {
             blob: Digest::of(b"blob"),
             sealed_bytes: 1,
             plain_bytes: 4 * 20_000,
+            created_at: Timestamp::UNIX_EPOCH,
             offset,
         };
         let mut usage = Usage::new(&place(0));

@@ -10,6 +10,7 @@ use super::error::PushError;
 use super::sealer::{Job, Lane, Ledger, Payload, Role, SealerError, seal_all};
 use super::source::{Source, each_chunk};
 use super::survey::{ContentFacts, Survey};
+use super::target::Targets;
 use crate::formats::manifest::{BlobEntry, Component, Encoding, RecipePart};
 use crate::formats::recipe::{Extent, RecipeWriter};
 use crate::operations::context::Context;
@@ -32,22 +33,24 @@ pub(super) struct Stored {
     pub(super) stored_bytes: u64,
 }
 
-/// Writes every source; what it returns names only blobs that are stored.
+/// Writes every source; what it returns names only blobs that every store has which is still a target.
 pub(super) async fn write(
-    context: &Context,
+    targets: &mut Targets,
     keys: &PushKeys,
     sources: &Arc<[Source]>,
     survey: Option<Survey>,
 ) -> Result<(Vec<Component>, Stored), PushError> {
-    let (uploads, uploading) = uploads(context.store.clone());
+    let context = targets.first().clone();
+    let stores = targets.current.iter().map(|context| context.store.clone());
+    let (uploads, uploading) = uploads(stores.collect());
     let (jobs, queue) = sync_channel(CHUNKS_IN_FLIGHT);
     let ledger = Arc::new(Ledger::default());
     context
         .monitor
         .begin("push", sources.iter().map(Source::bytes).sum());
     let sealing = {
-        let (context, keys, ledger) = (context.clone(), keys.clone(), Arc::clone(&ledger));
-        blocking(move || seal_all(&queue, &context, &keys, &ledger, &uploads))
+        let (stores, keys, ledger) = (targets.current.clone(), keys.clone(), Arc::clone(&ledger));
+        blocking(move || seal_all(&queue, &stores, &keys, &ledger, &uploads))
     };
     let producing = {
         let (context, keys, ledger) = (context.clone(), keys.clone(), Arc::clone(&ledger));
@@ -57,7 +60,7 @@ pub(super) async fn write(
     let (produced, sealed, uploaded) = tokio::join!(producing, sealing, uploading);
     context.monitor.end();
     // Whoever failed first has closed the queue of the one before it, so the last error counts.
-    uploaded.map_err(WorkerFailed::from)??;
+    targets.drop_out(uploaded.map_err(WorkerFailed::from)??);
     match sealed? {
         Err(SealerError::Seal(error)) => return Err(error.into()),
         Ok(()) | Err(SealerError::Closed) => {}
@@ -258,6 +261,7 @@ impl Producer {
             sealed_bytes,
             plain_bytes,
             offset,
+            ..
         } = place;
         let entry = BlobEntry {
             id,

@@ -44,6 +44,8 @@ pub struct Place {
     pub sealed_bytes: u64,
     /// Its size when opened.
     pub plain_bytes: u64,
+    /// When it was sealed.
+    pub created_at: Timestamp,
     /// Where the chunk starts in it.
     pub offset: u32,
 }
@@ -90,7 +92,7 @@ impl Index {
         recipients: Digest,
     ) -> Result<Option<Place>, IndexError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT blobs.id, sealed_bytes, plain_bytes, offset
+            "SELECT blobs.id, sealed_bytes, plain_bytes, created_at, offset
              FROM chunks JOIN blobs ON blobs.key = chunks.blob
              WHERE chunks.id = ?1 AND length = ?2 AND recipients = ?3",
         )?;
@@ -100,7 +102,8 @@ impl Index {
                 blob: BlobId::from_bytes(row.get(0)?),
                 sealed_bytes: sealed.unsigned_abs(),
                 plain_bytes: plain.unsigned_abs(),
-                offset: row.get(3)?,
+                created_at: Timestamp::from_second(row.get(3)?).unwrap_or_default(),
+                offset: row.get(4)?,
             })
         };
         let key = params![id.0, as_i64(length as u64), recipients.as_bytes()];
@@ -167,6 +170,7 @@ mod tests {
             blob,
             sealed_bytes: 9,
             plain_bytes: 20,
+            created_at: Timestamp::UNIX_EPOCH,
             offset: 4,
         };
         assert_eq!(index.find_chunk(chunk.id, 6, recipients)?, Some(place));

@@ -8,10 +8,12 @@
 mod archives;
 mod blobs;
 mod schema;
+mod stores;
 mod unnamed;
 
 pub use archives::CachedArchive;
 pub use blobs::{ChunkPlace, NewBlob, Place};
+pub use stores::StoreState;
 
 use rusqlite::{Connection, ErrorCode};
 use std::path::{Path, PathBuf};

@@ -6,7 +6,8 @@
 use super::IndexError;
 use rusqlite::Connection;
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE archives (
         store     TEXT NOT NULL,
         sequence  INTEGER NOT NULL,
@@ -40,7 +41,18 @@ const MIGRATIONS: &[&str] = &["
         object TEXT NOT NULL,
         PRIMARY KEY (store, object)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE stores (
+        store       TEXT PRIMARY KEY,
+        exclusive   INTEGER,
+        checked_at  INTEGER,
+        complete_at INTEGER,
+        lacks       INTEGER NOT NULL DEFAULT 0,
+        failure     TEXT
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Brings a file up to the newest version.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), IndexError> {

@@ -10,6 +10,7 @@ use crate::words::ids::Instance;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use walkdir::{DirEntry, WalkDir};
@@ -18,19 +19,19 @@ use walkdir::{DirEntry, WalkDir};
 const ABANDONED: Duration = Duration::from_hours(24);
 
 /// Opens a directory that is there.
-pub(super) fn open(url: &StoreUrl) -> Result<Arc<dyn ObjectStore>, StoreError> {
-    if !url.path().is_dir() {
+pub(super) fn open(url: &StoreUrl, folder: &Path) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    if !folder.is_dir() {
         return Err(StoreError::Absent(url.to_string()));
     }
-    let opened = LocalFileSystem::new_with_prefix(url.path());
+    let opened = LocalFileSystem::new_with_prefix(folder);
     let store =
         opened.map_err(|error| StoreError::from_object("open", "the folder", url, error))?;
     Ok(Arc::new(store.with_fsync(true)))
 }
 
 /// Removes staged files that are a day old.
-pub(super) fn sweep(url: &StoreUrl, instance: &Instance) -> Result<(), StoreError> {
-    let root = url.path().join(instance.as_str());
+pub(super) fn sweep(url: &StoreUrl, folder: &Path, instance: &Instance) -> Result<(), StoreError> {
+    let root = folder.join(instance.as_str());
     for entry in WalkDir::new(root).min_depth(1).max_depth(3) {
         // Another host may finish a write, and so remove a file, while this walk goes on.
         let Ok(entry) = entry else { continue };
@@ -75,7 +76,7 @@ mod tests {
             }
         }
         let url = folder.path().display().to_string().parse()?;
-        sweep(&url, &"lazyit".parse()?)?;
+        sweep(&url, folder.path(), &"lazyit".parse()?)?;
         let left = |name: &str| blobs.join(name).exists();
         assert!(!left("x#1") && left("x#2") && left("x") && left("x#y"));
         Ok(())
@@ -86,7 +87,7 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("not-mounted");
         let url = path.display().to_string().parse()?;
-        assert!(matches!(open(&url), Err(StoreError::Absent(_))));
+        assert!(matches!(open(&url, &path), Err(StoreError::Absent(_))));
         assert!(!path.exists());
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! Promise: an error names the object and the store, and its source is the cause alone: the
 //! messages of `object_store` repeat their sources, so the cause is dug out here.
 
+use super::http::causes;
+use super::refusal::{Answer, Refusal};
 use super::url::StoreUrl;
 use std::error::Error;
 use std::io;
@@ -42,6 +44,28 @@ pub enum StoreError {
         /// The size it has.
         bytes: u64,
     },
+    /// The store's address or credentials lack something, so that nothing was asked of it.
+    #[error("cannot use {store}: {reason}")]
+    Unusable {
+        /// The store's URL.
+        store: String,
+        /// What is missing or wrong.
+        reason: String,
+    },
+    /// The store, or the way to it, refused.
+    #[error("cannot {action} {object} in {store}: {refusal}")]
+    Refused {
+        /// What was tried, as `read`.
+        action: &'static str,
+        /// The object's name.
+        object: String,
+        /// The store's URL.
+        store: String,
+        /// Why.
+        refusal: Refusal,
+        /// What the server said.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// Anything else.
     #[error("cannot {action} {object} in {store}")]
     Failed {
@@ -57,6 +81,21 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Why the store refused, if it did.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Refused { refusal, .. } => Some(*refusal),
+            _ => None,
+        }
+    }
+
+    /// Whether the same may well succeed a little later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.refusal().is_some_and(Refusal::is_transient)
+    }
+
     pub(super) fn from_object(
         action: &'static str,
         object: &str,
@@ -64,6 +103,15 @@ impl StoreError {
         error: object_store::Error,
     ) -> Self {
         let (object, store) = (object.to_owned(), store.to_string());
+        if let Some(answer) = causes(&error).find_map(|cause| cause.downcast_ref::<Answer>()) {
+            return Self::Refused {
+                action,
+                object,
+                store,
+                refusal: answer.refusal,
+                source: answer.said.clone().into(),
+            };
+        }
         match error {
             object_store::Error::NotFound { .. } => Self::NotFound { object, store },
             object_store::Error::AlreadyExists { .. } => Self::Exists { object, store },
@@ -94,10 +142,7 @@ impl StoreError {
 
 /// The innermost error: an operating system's error as it is, anything else as its text.
 fn root_cause(error: &(dyn Error + 'static)) -> Box<dyn Error + Send + Sync> {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
+    let cause = causes(error).last().unwrap_or(error);
     match cause
         .downcast_ref::<io::Error>()
         .and_then(io::Error::raw_os_error)

@@ -1,37 +1,47 @@
 //! The store: archives as objects, behind the only use of `object_store`.
 //!
 //! Promise: what a write says is stored is durable; a manifest is created only if its name was
-//! free; and what a read returns is of a type that still has to be checked. Layout and order of
-//! writes: docs/FORMAT.md.
+//! free; and what a read returns is of a type that still has to be checked. What fails and may pass
+//! is tried again until the deadline. Layout and order of writes: docs/FORMAT.md.
 
+mod aws;
 mod directory;
 mod error;
+mod http;
+mod limiter;
+mod network;
+mod objects;
+mod probe;
+mod refusal;
+mod remote;
 mod url;
 
 pub use error::StoreError;
-pub use url::{BadUrl, StoreUrl};
+pub use network::{BadBundle, Network, NetworkSettings};
+pub use probe::{Checksums, Exclusivity, Lock, Probe};
+pub use refusal::Refusal;
+pub use url::{BadUrl, BucketOptions, BucketUrl, Service, StoreUrl};
 
 use crate::formats::manifest::{BlobEntry, Unverified};
-use crate::formats::seal::{Sealed, Unchecked};
+use crate::formats::seal::{Checked, Sealed, Unchecked};
 use crate::words::ids::{ArchiveId, BlobId, Instance, Sequence};
 use crate::words::limits::{BLOB_BUFFER, MANIFEST_MAX, SIGNATURE_MAX};
-use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt};
-use object_store::path::Path as ObjectPath;
-use object_store::{
-    GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
-};
+use object_store::memory::InMemory;
+use object_store::{ObjectMeta, ObjectStore, PutMode};
+use objects::Size;
+use remote::Remote;
 use std::collections::HashMap;
-use std::io::{self, Read};
 use std::sync::Arc;
-use tokio::task::spawn_blocking;
 
 /// One instance's place in one store.
 #[derive(Clone, Debug)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
+    /// What else there is to a bucket.
+    remote: Option<Arc<Remote>>,
     url: StoreUrl,
     instance: Instance,
+    network: Network,
 }
 
 /// A manifest as a listing shows it.
@@ -63,27 +73,55 @@ pub enum Creation {
     Taken,
 }
 
+/// What became of an object that was to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is not there any more.
+    Gone,
+    /// It is locked, or this host may not delete; nothing is wrong with that.
+    Kept,
+}
+
 impl Store {
-    /// Opens the store at a URL for one instance.
+    /// Opens the store at a URL for one instance. Of a bucket nothing is asked yet.
     ///
     /// # Errors
-    /// [`StoreError`] if it is not there: a store is never made by the way, since an empty mount
-    /// point looks just like a new one.
-    pub fn open(url: &StoreUrl, instance: &Instance) -> Result<Self, StoreError> {
-        let objects = directory::open(url)?;
+    /// [`StoreError`] if a folder is not there: a store is never made by the way, since an empty
+    /// mount point looks just like a new one; or if the address of a bucket lacks something.
+    pub async fn open(
+        url: &StoreUrl,
+        instance: &Instance,
+        network: &Network,
+    ) -> Result<Self, StoreError> {
+        let mut remote = None;
+        let objects = match url {
+            StoreUrl::Directory(folder) => directory::open(url, folder)?,
+            StoreUrl::Bucket(bucket) => {
+                let opened = remote::open(bucket, network).await?;
+                let objects = Arc::clone(&opened.objects);
+                remote = Some(Arc::new(opened));
+                objects
+            }
+            StoreUrl::Memory => Arc::new(InMemory::new()),
+        };
         Ok(Self {
             objects,
+            remote,
             url: url.clone(),
             instance: instance.clone(),
+            network: network.clone(),
         })
     }
 
-    /// Removes what writes that were cut off long ago have left behind.
+    /// Removes what writes to a folder that were cut off long ago have left behind.
     ///
     /// # Errors
     /// [`StoreError`] if a leftover cannot be removed.
     pub fn sweep(&self) -> Result<(), StoreError> {
-        directory::sweep(&self.url, &self.instance)
+        match self.url.folder() {
+            Some(folder) => directory::sweep(&self.url, folder, &self.instance),
+            None => Ok(()),
+        }
     }
 
     /// Where the store is, for messages and for the index.
@@ -120,12 +158,16 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn put_blob(&self, blob: &Sealed) -> Result<(), StoreError> {
-        self.put(
-            &self.blob_object(blob.id),
-            blob.bytes.clone(),
-            PutMode::Overwrite,
-        )
-        .await
+        self.put(&self.blob_object(blob.id), blob.bytes.clone())
+            .await
+    }
+
+    /// Stores a blob that comes from another store.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn copy_blob(&self, blob: &Checked) -> Result<(), StoreError> {
+        self.put(&self.blob_object(blob.id()), blob.bytes()).await
     }
 
     /// Stores the signature of a manifest.
@@ -133,18 +175,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn put_signature(&self, id: ArchiveId, signature: String) -> Result<(), StoreError> {
-        self.put(
-            &self.signature_object(id),
-            signature.into(),
-            PutMode::Overwrite,
-        )
-        .await
+        self.put(&self.signature_object(id), signature.into()).await
     }
 
     /// Takes a place in the chain, if nobody has it.
     ///
     /// A reply that was lost can make a success look like a loss, so a place that is taken by these
-    /// very bytes is ours.
+    /// very bytes is ours. Where the store cannot create only what is not there, the place is looked
+    /// at before and after; two hosts at the same moment may then overwrite each other.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -152,25 +190,52 @@ impl Store {
         &self,
         sequence: Sequence,
         bytes: Vec<u8>,
+        exclusivity: Exclusivity,
     ) -> Result<Creation, StoreError> {
         let id = ArchiveId::of(&bytes);
-        match self
-            .put(
-                &self.manifest_object(sequence),
-                bytes.into(),
-                PutMode::Create,
-            )
-            .await
-        {
-            Ok(()) => Ok(Creation::Created),
-            Err(StoreError::Exists { .. }) => {
-                let there = self.manifest(sequence).await?;
-                Ok(if there.id() == id {
-                    Creation::Created
-                } else {
-                    Creation::Taken
-                })
+        let (object, bytes) = (self.manifest_object(sequence), bytes::Bytes::from(bytes));
+        let mode = match exclusivity {
+            Exclusivity::ByStore => PutMode::Create,
+            Exclusivity::ByCheck => PutMode::Overwrite,
+        };
+        let mut attempts = self.network.attempts();
+        loop {
+            if exclusivity == Exclusivity::ByCheck
+                && let Some(creation) = self.creation(sequence, id).await?
+            {
+                return Ok(creation);
             }
+            let error = match self.put_once(&object, bytes.clone(), mode.clone()).await {
+                Ok(()) if exclusivity == Exclusivity::ByStore => return Ok(Creation::Created),
+                Ok(()) => {
+                    let there = self.creation(sequence, id).await?;
+                    return Ok(there.unwrap_or(Creation::Taken));
+                }
+                Err(error) => error,
+            };
+            let may_be_there = matches!(error, StoreError::Exists { .. }) || error.is_transient();
+            if !may_be_there {
+                return Err(error);
+            }
+            if let Some(creation) = self.creation(sequence, id).await? {
+                return Ok(creation);
+            }
+            if !attempts.another(&error).await {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Who has a place in the chain; `None` if nobody has.
+    async fn creation(
+        &self,
+        sequence: Sequence,
+        id: ArchiveId,
+    ) -> Result<Option<Creation>, StoreError> {
+        match self.manifest(sequence).await {
+            Ok(there) if there.id() == id => Ok(Some(Creation::Created)),
+            Ok(_) => Ok(Some(Creation::Taken)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -182,13 +247,11 @@ impl Store {
     pub async fn manifests(&self) -> Result<ManifestListing, StoreError> {
         let folder = format!("{}/archives", self.instance);
         let mut found = ManifestListing::default();
-        let mut listing = self.list(&folder);
-        while let Some(object) = listing.try_next().await? {
-            match self.manifest_entry(&object) {
-                Some(entry) => found.manifests.push(entry),
-                None => found.foreign.push(object.location.to_string()),
-            }
-        }
+        let sort = |object: ObjectMeta| match self.manifest_entry(&object) {
+            Some(entry) => found.manifests.push(entry),
+            None => found.foreign.push(object.location.to_string()),
+        };
+        self.list(&folder, sort).await?;
         found.manifests.sort_by_key(|entry| entry.sequence);
         Ok(found)
     }
@@ -241,15 +304,14 @@ impl Store {
     /// [`StoreError`].
     pub async fn each_blob(&self, mut see: impl FnMut(BlobId, u64)) -> Result<(), StoreError> {
         let folder = format!("{}/blobs", self.instance);
-        let mut listing = self.list(&folder);
-        while let Some(found) = listing.try_next().await? {
+        let look = |found: ObjectMeta| {
             let id = found.location.filename().and_then(|name| name.parse().ok());
             // A blob is one only where its name says; elsewhere no reader would find it.
             if let Some(id) = id.filter(|id| found.location.as_ref() == self.blob_object(*id)) {
                 see(id, found.size);
             }
-        }
-        Ok(())
+        };
+        self.list(&folder, look).await
     }
 
     /// Every blob in the store with its size: 48 bytes of memory for each.
@@ -265,14 +327,29 @@ impl Store {
         Ok(sizes)
     }
 
+    /// The size of one blob; `None` if it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn blob_size(&self, id: BlobId) -> Result<Option<u64>, StoreError> {
+        match self.head(&self.blob_object(id)).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes an object that no manifest names.
     ///
     /// # Errors
-    /// [`StoreError`]; that it is not there is none.
-    pub async fn delete_unnamed(&self, object: &str) -> Result<(), StoreError> {
-        match self.objects.delete(&ObjectPath::from(object)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(StoreError::from_object("delete", object, &self.url, error)),
+    /// [`StoreError`]; that it is not there is none, nor that this host may not delete it.
+    pub async fn delete_unnamed(&self, object: &str) -> Result<Deletion, StoreError> {
+        match self.delete(object).await {
+            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(Deletion::Gone),
+            Err(error) => match error.refusal() {
+                Some(Refusal::Denied | Refusal::Locked) => Ok(Deletion::Kept),
+                _ => Err(error),
+            },
         }
     }
 
@@ -293,79 +370,4 @@ impl Store {
             modified,
         })
     }
-
-    async fn put(&self, object: &str, bytes: Bytes, mode: PutMode) -> Result<(), StoreError> {
-        let path = ObjectPath::from(object);
-        let put = self
-            .objects
-            .put_opts(&path, PutPayload::from_bytes(bytes), mode.into())
-            .await;
-        put.map(drop)
-            .map_err(|error| StoreError::from_object("write", object, &self.url, error))
-    }
-
-    /// Reads an object into a buffer of its own, so that its capacity is ours to choose.
-    async fn get(&self, object: &str, size: Size, capacity: usize) -> Result<Vec<u8>, StoreError> {
-        let fail = |error| StoreError::from_object("read", object, &self.url, error);
-        let found = self
-            .objects
-            .get(&ObjectPath::from(object))
-            .await
-            .map_err(fail)?;
-        let bytes = found.meta.size;
-        let fits = match size {
-            Size::Exactly(expected) => bytes == expected,
-            Size::AtMost(limit) => bytes <= limit,
-        };
-        let store = self.url.to_string();
-        let wrong_size = || StoreError::WrongSize {
-            object: object.into(),
-            store,
-            bytes,
-        };
-        if !fits {
-            return Err(wrong_size());
-        }
-        let mut buffer = Vec::with_capacity(capacity);
-        match found.payload {
-            GetResultPayload::File(file, _) => {
-                let read = move || file.take(bytes).read_to_end(&mut buffer).map(|_| buffer);
-                let read = spawn_blocking(read).await.map_err(io::Error::other);
-                let read = read.and_then(|read| read);
-                buffer = read.map_err(|e| StoreError::from_io("read", object, &self.url, e))?;
-            }
-            GetResultPayload::Stream(mut stream) => {
-                while let Some(piece) = stream.try_next().await.map_err(fail)? {
-                    buffer.extend_from_slice(&piece);
-                    if buffer.len() as u64 > bytes {
-                        return Err(wrong_size());
-                    }
-                }
-            }
-        }
-        if buffer.len() as u64 == bytes {
-            Ok(buffer)
-        } else {
-            Err(wrong_size())
-        }
-    }
-
-    fn list(
-        &self,
-        folder: &str,
-    ) -> futures_util::stream::BoxStream<'_, Result<ObjectMeta, StoreError>> {
-        let folder = ObjectPath::from(folder);
-        self.objects
-            .list(Some(&folder))
-            .map_err(move |error| {
-                StoreError::from_object("list", folder.as_ref(), &self.url, error)
-            })
-            .boxed()
-    }
-}
-
-/// What size an object may have; checked before a byte of it is read.
-enum Size {
-    Exactly(u64),
-    AtMost(u64),
 }

@@ -1,0 +1,70 @@
+//! Settings of the way to stores: limits, patience, and whom to trust.
+
+use crate::cli::args::NetworkArgs;
+use crate::cli::failure::Failure;
+use crate::cli::settings::{path, service_variables, text};
+use crate::cli::values::{parse_duration, parse_rate};
+use sealift::NetworkSettings;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Those settings in the settings file.
+pub struct NetworkFile {
+    pub limit_upload: Option<String>,
+    pub limit_download: Option<String>,
+    pub timeout: Option<String>,
+    pub deadline: Option<String>,
+    /// Relative to the current folder.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+/// Flags over environment over file.
+///
+/// # Errors
+/// A [`Failure`] that names the setting.
+pub fn network_settings(args: &NetworkArgs, file: NetworkFile) -> Result<NetworkSettings, Failure> {
+    let word = |flag: &Option<String>, name: &str, in_file: Option<String>| {
+        flag.clone().or_else(|| text(name)).or(in_file)
+    };
+    let rate = |setting, value: Option<String>| {
+        let value = value.as_deref().map(|value| parse_rate(setting, value));
+        value.transpose()
+    };
+    let duration = |setting, value: Option<String>, default| {
+        value.map_or(Ok(default), |value| parse_duration(setting, &value))
+    };
+    let up = word(
+        &args.limit_upload,
+        "SEALIFT_LIMIT_UPLOAD",
+        file.limit_upload,
+    );
+    let down = word(
+        &args.limit_download,
+        "SEALIFT_LIMIT_DOWNLOAD",
+        file.limit_download,
+    );
+    let timeout = word(&args.timeout, "SEALIFT_TIMEOUT", file.timeout);
+    let deadline = word(&args.deadline, "SEALIFT_DEADLINE", file.deadline);
+    let bundle = args
+        .ca_bundle
+        .clone()
+        .or_else(|| path("SEALIFT_CA_BUNDLE"))
+        .or(file.ca_bundle)
+        .or_else(|| path("AWS_CA_BUNDLE"));
+    let default = NetworkSettings::default();
+    Ok(NetworkSettings {
+        limit_upload: rate("limit_upload", up)?,
+        limit_download: rate("limit_download", down)?,
+        timeout: duration("timeout", timeout, default.timeout)?,
+        deadline: duration("deadline", deadline, default.deadline)?,
+        ca_bundle: bundle.map(|path| read_bundle(&path)).transpose()?,
+        environment: service_variables(),
+    })
+}
+
+fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| {
+        let message = format!("cannot read the ca_bundle {}: {error}", path.display());
+        Failure::usage(message).hint(format!("ls -l {}", path.display()))
+    })
+}

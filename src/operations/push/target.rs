@@ -1,0 +1,105 @@
+//! The stores that an archive goes to, and those that are left out.
+
+use super::error::PushError;
+use crate::operations::catalog::Catalog;
+use crate::operations::context::Context;
+use crate::operations::pipeline::Dropped;
+use crate::operations::standing::{Standing, with_cause};
+use std::error::Error;
+
+/// A store that an archive did not get to.
+#[derive(Clone, Debug)]
+pub struct LeftOut {
+    /// The store's URL.
+    pub store: String,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// Whether the store failed, so that there is no point in trying again at once.
+    pub has_failed: bool,
+}
+
+impl LeftOut {
+    fn failed(context: &Context, error: &(dyn Error + 'static)) -> Self {
+        Self {
+            store: context.store.url().to_string(),
+            reason: with_cause(error),
+            has_failed: true,
+        }
+    }
+
+    fn behind(context: &Context, reason: impl Into<String>) -> Self {
+        Self {
+            store: context.store.url().to_string(),
+            reason: reason.into(),
+            has_failed: false,
+        }
+    }
+}
+
+/// The stores of one push.
+pub(super) struct Targets {
+    /// Those that the archive goes to: never none.
+    pub(super) current: Vec<Context>,
+    /// Those that it does not go to.
+    pub(super) left_out: Vec<LeftOut>,
+    /// What is archived so far.
+    pub(super) catalog: Catalog,
+}
+
+impl Targets {
+    /// The stores that have every archive so far.
+    pub(super) fn choose(standing: Standing) -> Result<Self, PushError> {
+        let catalog = standing.merged();
+        let failed = standing.failed.iter();
+        let mut left_out: Vec<LeftOut> = failed
+            .map(|(context, error)| LeftOut::failed(context, error))
+            .collect();
+        let (current, behind) = standing.split(&catalog);
+        for store in behind {
+            let context = &store.context;
+            left_out.push(match store.is_at_odds(&catalog) {
+                Some(place) => LeftOut::failed(context, &PushError::AtOdds(place)),
+                None => LeftOut::behind(context, "it lacks older archives"),
+            });
+        }
+        let current: Vec<Context> = current.into_iter().map(|store| store.context).collect();
+        if current.is_empty() {
+            return Err(PushError::Bug("no store has every archive"));
+        }
+        Ok(Self {
+            current,
+            left_out,
+            catalog,
+        })
+    }
+
+    /// The store that the operator named first, of those that take part.
+    pub(super) fn first(&self) -> &Context {
+        &self.current[0]
+    }
+
+    /// Leaves out those that fell out of an upload.
+    pub(super) fn drop_out(&mut self, outcomes: Vec<Result<(), Dropped>>) {
+        let stores = std::mem::take(&mut self.current);
+        for (context, outcome) in stores.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(()) => self.current.push(context),
+                Err(Dropped::Failed(error)) => self.leave_out(&context, &error),
+                Err(slow @ Dropped::Slow) => {
+                    self.left_out
+                        .push(LeftOut::behind(&context, slow.to_string()));
+                }
+            }
+        }
+    }
+
+    /// Leaves out a store that failed.
+    pub(super) fn leave_out(&mut self, context: &Context, error: &(dyn Error + 'static)) {
+        let left_out = LeftOut::failed(context, error);
+        let (store, reason) = (&left_out.store, &left_out.reason);
+        context
+            .monitor
+            .warn(&format!("going on without {store}: {reason}"));
+        self.left_out.push(left_out);
+    }
+}

@@ -1,0 +1,197 @@
+//! Replicate: archives and their blobs from one store to another, without opening them.
+//!
+//! Promise: what arrives is what was signed: each manifest is verified and each blob is compared with
+//! its name before it is written; a manifest is written after all of its blobs were seen in the new
+//! store. Archives go in the order of the chain, and what is there is not sent again; so it can be
+//! stopped at any time and repeated at will.
+
+use super::catalog::{Catalog, load_with_bytes};
+use super::context::Context;
+use super::download::{DownloadError, download};
+use super::pipeline::{Room, WorkerFailed};
+use super::place;
+use crate::formats::manifest::BlobEntry;
+use crate::ports::store::{Creation, StoreError};
+use crate::words::cancel::Cancelled;
+use crate::words::ids::{BlobId, Sequence};
+use crate::words::limits::{COPY_BYTES_IN_FLIGHT, READS_IN_FLIGHT};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// What was copied.
+#[derive(Clone, Debug, Default)]
+pub struct Replicated {
+    /// Archives that were copied, or that lacked a blob which was.
+    pub archives: Vec<Sequence>,
+    /// Archives that were there already, with every blob.
+    pub present: u64,
+    /// Blobs that were copied.
+    pub blobs: u64,
+    /// Their size as stored.
+    pub bytes: u64,
+    /// Archives that cannot be copied, and why.
+    pub refused: Vec<(Sequence, String)>,
+    /// Archives that are left because the time was up.
+    pub left: u64,
+}
+
+/// A copy came to an end before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicateError {
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A thread failed.
+    #[error(transparent)]
+    Worker(#[from] WorkerFailed),
+    /// The copy was asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+/// Why one archive was not copied.
+enum NotCopied {
+    /// Others may be.
+    Archive(String),
+    /// No other would be.
+    All(ReplicateError),
+}
+
+impl<E: Into<ReplicateError>> From<E> for NotCopied {
+    fn from(error: E) -> Self {
+        Self::All(error.into())
+    }
+}
+
+/// Copies every archive of one store that another lacks, and every blob that an archive of both lacks
+/// there; not after a point in time, if one is given.
+///
+/// # Errors
+/// [`ReplicateError`]; what was copied until then is whole, and need not be copied again.
+pub async fn replicate(
+    from: &Context,
+    to: &Context,
+    until: Option<Instant>,
+) -> Result<Replicated, ReplicateError> {
+    let source = Catalog::read(from).await?;
+    let target = Catalog::read(to).await?;
+    let mut done = Replicated::default();
+    for broken in &source.broken {
+        done.refused.push((broken.sequence, broken.to_string()));
+    }
+    let mut copy = Copy {
+        from,
+        to,
+        shown: to.store.blob_sizes().await?,
+        room: Room::new(COPY_BYTES_IN_FLIGHT),
+    };
+    to.monitor.begin("replicate", None);
+    let mut outcome = Ok(());
+    for (number, archive) in source.archives.iter().enumerate() {
+        if until.is_some_and(|until| Instant::now() >= until) {
+            done.left = (source.archives.len() - number) as u64;
+            break;
+        }
+        let there = target
+            .archives
+            .iter()
+            .find(|a| a.sequence == archive.sequence);
+        let is_there = match there {
+            Some(there) if there.id != archive.id => {
+                let reason = "another archive has its place in the other store";
+                done.refused.push((archive.sequence, reason.into()));
+                continue;
+            }
+            there => there.is_some(),
+        };
+        match copy.archive(archive.sequence, is_there, &mut done).await {
+            Ok(()) => {}
+            Err(NotCopied::Archive(reason)) => done.refused.push((archive.sequence, reason)),
+            Err(NotCopied::All(error)) => {
+                outcome = Err(error);
+                break;
+            }
+        }
+    }
+    to.monitor.end();
+    done.refused.sort();
+    outcome.map(|()| done)
+}
+
+/// Two stores, and what the second shows.
+struct Copy<'a> {
+    from: &'a Context,
+    to: &'a Context,
+    shown: HashMap<BlobId, u64>,
+    room: Room,
+}
+
+impl Copy<'_> {
+    /// Copies what is missing of one archive.
+    async fn archive(
+        &mut self,
+        sequence: Sequence,
+        is_there: bool,
+        done: &mut Replicated,
+    ) -> Result<(), NotCopied> {
+        self.from.cancel.check()?;
+        let broken = |broken: super::catalog::Broken| NotCopied::Archive(broken.to_string());
+        let (archive, bytes) = load_with_bytes(self.from, sequence).await.map_err(broken)?;
+        let is_missing = |blob: &BlobEntry| self.shown.get(&blob.id) != Some(&blob.sealed_bytes);
+        let missing: Vec<BlobEntry> = archive.blobs().into_iter().filter(is_missing).collect();
+        if is_there && missing.is_empty() {
+            done.present += 1;
+            return Ok(());
+        }
+        let copied = stream::iter(&missing)
+            .map(|blob| self.blob(blob))
+            .buffer_unordered(READS_IN_FLIGHT);
+        copied.try_collect::<()>().await?;
+        for blob in &missing {
+            self.shown.insert(blob.id, blob.sealed_bytes);
+            done.blobs += 1;
+            done.bytes += blob.sealed_bytes;
+        }
+        if !is_there {
+            let id = archive.id();
+            let signature = String::from_utf8_lossy(&bytes.signature).into_owned();
+            let taken = place::take(self.to, sequence, bytes.manifest, signature);
+            if taken.await? == Creation::Taken {
+                let reason = "another archive has just taken its place in the other store";
+                return Err(NotCopied::Archive(reason.into()));
+            }
+            place::settle(self.to, &archive, id);
+        }
+        done.archives.push(sequence);
+        Ok(())
+    }
+
+    /// Copies one blob, and looks whether it arrived.
+    async fn blob(&self, blob: &BlobEntry) -> Result<(), NotCopied> {
+        let _room = self.room.take(blob.sealed_bytes).await;
+        self.from.cancel.check()?;
+        let (store, object) = (self.to.store_key(), self.to.store.blob_object(blob.id));
+        let sealed = match download(self.from, blob).await {
+            Ok(sealed) => sealed,
+            Err(DownloadError::Damaged(error)) => {
+                return Err(NotCopied::Archive(error.to_string()));
+            }
+            Err(DownloadError::Store(
+                error @ (StoreError::NotFound { .. } | StoreError::WrongSize { .. }),
+            )) => return Err(NotCopied::Archive(error.to_string())),
+            Err(DownloadError::Store(error)) => return Err(error.into()),
+            Err(DownloadError::Worker(error)) => return Err(error.into()),
+        };
+        self.to
+            .index
+            .ask(|index| index.note_unnamed(&store, &object));
+        self.to.store.copy_blob(&sealed).await?;
+        if self.to.store.blob_size(blob.id).await? != Some(blob.sealed_bytes) {
+            let reason = format!("the store does not show {object}, although it was stored");
+            return Err(NotCopied::Archive(reason));
+        }
+        self.to.monitor.advance(blob.sealed_bytes);
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+//! Standing: which of an instance's stores has what.
+//!
+//! Promise: archives are one chain, whichever store they are read from. A store that cannot be
+//! reached, or shows nothing of what it had, takes no part and is named; where two stores show
+//! different archives at one place, the one that the operator named first counts.
+
+use super::catalog::{Broken, Catalog, Summary};
+use super::context::Context;
+use crate::ports::store::StoreError;
+use crate::words::ids::{ArchiveId, Sequence};
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
+
+/// The stores of an instance, in the operator's order.
+pub struct Standing {
+    /// Those that were read.
+    pub reached: Vec<Reached>,
+    /// Those that were not.
+    pub failed: Vec<(Context, StoreError)>,
+    /// The highest head that was ever seen in any of them.
+    highest_seen: Option<(Sequence, ArchiveId)>,
+}
+
+/// A store that was read.
+pub struct Reached {
+    /// The store.
+    pub context: Context,
+    /// What it has.
+    pub catalog: Catalog,
+}
+
+impl Standing {
+    /// Reads the catalogs of stores, all at once.
+    ///
+    /// # Errors
+    /// The first store's [`StoreError`] if none can be read.
+    pub async fn read(contexts: &[Context]) -> Result<Self, StoreError> {
+        let read = contexts
+            .iter()
+            .map(|context| async move { Catalog::read(context).await });
+        let mut standing = Self {
+            reached: Vec::new(),
+            failed: Vec::new(),
+            highest_seen: None,
+        };
+        for (context, catalog) in contexts.iter().zip(join_all(read).await) {
+            let key = context.store_key();
+            let seen = context.index.ask(|index| index.head(&key));
+            standing.highest_seen = standing.highest_seen.max(seen);
+            let context = context.clone();
+            match catalog {
+                Ok(catalog) => standing.reached.push(Reached { context, catalog }),
+                Err(error) => standing.failed.push((context, error)),
+            }
+        }
+        standing.or_the_first_failure()
+    }
+
+    /// The same, where stores that show nothing at all of what they had take no part: nothing may be
+    /// written to what may be the empty mount point of a disk.
+    ///
+    /// # Errors
+    /// The first store's [`StoreError`] if none is left.
+    pub fn without_emptied(mut self) -> Result<Self, StoreError> {
+        let is_emptied = |store: &Reached| {
+            let Catalog {
+                archives,
+                broken,
+                highest_seen,
+            } = &store.catalog;
+            archives.is_empty() && broken.is_empty() && highest_seen.is_some()
+        };
+        let (emptied, reached) = self.reached.into_iter().partition(is_emptied);
+        self.reached = reached;
+        let emptied: Vec<Reached> = emptied;
+        self.failed.extend(emptied.into_iter().map(|store| {
+            let url = store.context.store.url().to_string();
+            (store.context, StoreError::Emptied(url))
+        }));
+        self.or_the_first_failure()
+    }
+
+    fn or_the_first_failure(mut self) -> Result<Self, StoreError> {
+        if self.reached.is_empty() && !self.failed.is_empty() {
+            return Err(self.failed.remove(0).1);
+        }
+        Ok(self)
+    }
+
+    /// Every archive, from whichever store has it; what no store has whole is broken.
+    #[must_use]
+    pub fn merged(&self) -> Catalog {
+        let mut archives: BTreeMap<Sequence, &Summary> = BTreeMap::new();
+        let mut broken: BTreeMap<Sequence, &Broken> = BTreeMap::new();
+        for store in &self.reached {
+            for archive in &store.catalog.archives {
+                archives.entry(archive.sequence).or_insert(archive);
+            }
+            for found in &store.catalog.broken {
+                broken.entry(found.sequence).or_insert(found);
+            }
+        }
+        broken.retain(|sequence, _| !archives.contains_key(sequence));
+        Catalog {
+            archives: archives.into_values().cloned().collect(),
+            broken: broken.into_values().cloned().collect(),
+            highest_seen: self.highest_seen,
+        }
+    }
+
+    /// The stores that have every archive, and those that do not.
+    #[must_use]
+    pub fn split(self, merged: &Catalog) -> (Vec<Reached>, Vec<Reached>) {
+        let is_current =
+            |store: &Reached| store.lacks(merged) == 0 && store.is_at_odds(merged).is_none();
+        self.reached.into_iter().partition(is_current)
+    }
+
+    /// The stores that have an archive.
+    pub fn holders(&self, id: ArchiveId) -> impl Iterator<Item = &Context> {
+        let holds = move |store: &&Reached| store.catalog.archives.iter().any(|a| a.id == id);
+        self.reached
+            .iter()
+            .filter(holds)
+            .map(|store| &store.context)
+    }
+
+    /// Tells the operator of stores that take no part, and of what is wrong in the others.
+    pub fn complain(&self) {
+        for (context, error) in &self.failed {
+            context.monitor.warn(&with_cause(error));
+        }
+        for Reached { context, catalog } in &self.reached {
+            for complaint in catalog.complaints(context.store.url()) {
+                context.monitor.warn(&complaint);
+            }
+        }
+    }
+}
+
+impl Reached {
+    /// How many archives are elsewhere and not here.
+    #[must_use]
+    pub fn lacks(&self, merged: &Catalog) -> u64 {
+        let is_here = |archive: &&Summary| self.has_place(archive.sequence);
+        let lacking = merged.archives.iter().filter(|archive| !is_here(archive));
+        lacking.count() as u64
+    }
+
+    /// A place in the chain that has one archive here and another in the store named first.
+    #[must_use]
+    pub fn is_at_odds(&self, merged: &Catalog) -> Option<Sequence> {
+        let differs = |own: &&Summary| {
+            let mut same_place = merged
+                .archives
+                .iter()
+                .filter(|a| a.sequence == own.sequence);
+            same_place.any(|archive| archive.id != own.id)
+        };
+        self.catalog
+            .archives
+            .iter()
+            .find(differs)
+            .map(|own| own.sequence)
+    }
+
+    fn has_place(&self, sequence: Sequence) -> bool {
+        let archives = self.catalog.archives.iter().map(|archive| archive.sequence);
+        let broken = self.catalog.broken.iter().map(|broken| broken.sequence);
+        archives.chain(broken).any(|own| own == sequence)
+    }
+}
+
+/// An error and its cause, in one line.
+#[must_use]
+pub fn with_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

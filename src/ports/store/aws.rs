@@ -1,0 +1,151 @@
+//! Credentials for S3: the chain of AWS's own tools (environment, profile with single sign-on and
+//! roles, web identity, ECS, instance metadata), over this program's one HTTP client.
+
+use super::http::{Http, causes};
+use super::refusal::{Answer, Refusal};
+use async_trait::async_trait;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use jiff::{SignedDuration, Timestamp};
+use object_store::CredentialProvider;
+use object_store::aws::AwsCredential;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// Credentials are renewed this long before they expire: a request may take its time.
+const BEFORE_EXPIRY: SignedDuration = SignedDuration::from_mins(5);
+/// Credentials without an end are asked for again after this time: a file may have changed.
+const RENEWAL: SignedDuration = SignedDuration::from_mins(15);
+
+/// What the environment and the profile say of AWS.
+pub(super) async fn load(http: &Http, profile: Option<&str>, region: Option<&str>) -> SdkConfig {
+    let client = http.client.clone();
+    let http = http_client_fn(move |settings: &HttpConnectorSettings, _| {
+        SharedHttpConnector::new(Adapter {
+            client: client.clone(),
+            timeout: match (settings.connect_timeout(), settings.read_timeout()) {
+                (None, None) => None,
+                (connect, read) => Some(connect.unwrap_or_default() + read.unwrap_or_default()),
+            },
+        })
+    });
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(region) = region {
+        // Else the chain asks for it, up to the metadata of an instance that is none.
+        loader = loader.region(aws_config::Region::new(region.to_owned()));
+    }
+    loader.load().await
+}
+
+/// The chain, and what it gave last.
+#[derive(Debug)]
+pub(super) struct Chain {
+    provider: Option<SharedCredentialsProvider>,
+    last: Mutex<Option<(Arc<AwsCredential>, Timestamp)>>,
+}
+
+impl Chain {
+    pub(super) fn new(config: &SdkConfig) -> Self {
+        Self {
+            provider: config.credentials_provider(),
+            last: Mutex::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl CredentialProvider for Chain {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        let mut last = self.last.lock().await;
+        let now = Timestamp::now();
+        if let Some((credential, until)) = &*last
+            && now < *until
+        {
+            return Ok(Arc::clone(credential));
+        }
+        let provider = self.provider.as_ref().ok_or_else(|| refused(None))?;
+        let found = provider.provide_credentials().await;
+        let found = found.map_err(|error| refused(Some(&error)))?;
+        let expiry = found.expiry().and_then(|at| Timestamp::try_from(at).ok());
+        let until = expiry.map_or(now + RENEWAL, |at| at - BEFORE_EXPIRY);
+        let credential = Arc::new(AwsCredential {
+            key_id: found.access_key_id().to_owned(),
+            secret_key: found.secret_access_key().to_owned(),
+            token: found.session_token().map(str::to_owned),
+        });
+        *last = Some((Arc::clone(&credential), until));
+        Ok(credential)
+    }
+}
+
+fn refused(error: Option<&(dyn Error + 'static)>) -> object_store::Error {
+    let last = error.and_then(|error| causes(error).last());
+    let said = last.map_or_else(|| "no way to them is set up".into(), ToString::to_string);
+    let has_expired = said.contains("expired") || said.contains("Expired");
+    let refusal = if has_expired {
+        Refusal::Expired
+    } else {
+        Refusal::NoCredentials
+    };
+    object_store::Error::Unauthenticated {
+        path: String::new(),
+        source: Box::new(Answer { refusal, said }),
+    }
+}
+
+/// This program's HTTP client, as AWS's chain takes one.
+#[derive(Clone, Debug)]
+struct Adapter {
+    client: reqwest::Client,
+    timeout: Option<Duration>,
+}
+
+impl HttpConnector for Adapter {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let adapter = self.clone();
+        HttpConnectorFuture::new(async move { adapter.send(request).await })
+    }
+}
+
+impl Adapter {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let user = |error: Box<dyn Error + Send + Sync>| ConnectorError::user(error);
+        let request = request
+            .try_into_http1x()
+            .map_err(|error| user(error.into()))?;
+        // What the chain sends is small, and in memory.
+        let request = request.map(|body| body.bytes().map(<[u8]>::to_vec).unwrap_or_default());
+        let mut request =
+            reqwest::Request::try_from(request).map_err(|error| user(error.into()))?;
+        *request.timeout_mut() = self.timeout;
+        let failed = |error: reqwest::Error| {
+            if error.is_timeout() {
+                ConnectorError::timeout(error.into())
+            } else {
+                ConnectorError::io(error.into())
+            }
+        };
+        let response = self.client.execute(request).await.map_err(failed)?;
+        let mut answer = http::Response::builder().status(response.status());
+        for (name, value) in response.headers() {
+            answer = answer.header(name, value);
+        }
+        let body = response.bytes().await.map_err(failed)?;
+        let answer = answer.body(SdkBody::from(body));
+        let answer = answer.map_err(|error| ConnectorError::other(error.into(), None))?;
+        HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))
+    }
+}

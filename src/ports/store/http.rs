@@ -1,0 +1,361 @@
+//! The way to a server: the one place where bytes go over a network.
+//!
+//! Promise: nothing is sent or received faster than the limits allow; a request during which nothing
+//! moves for too long ends; a large one that moves does not, however long it takes; and an error
+//! answer becomes a [`Refusal`] with what the server said. There is one TLS stack, rustls with ring,
+//! for stores and for the services that give out credentials.
+
+use super::limiter::Limiter;
+use super::refusal::{Answer, Refusal};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
+use jiff::Timestamp;
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+    HttpResponseBody, HttpService,
+};
+use reqwest::{Response, Url};
+use std::error::Error;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// A server that cannot be connected to by then is not there.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Bytes go out in pieces of this size, so that a limit is a rate and not a burst.
+const PIECE: usize = 16 * 1024;
+/// No error answer is read any further.
+const ANSWER_MAX: usize = 16 * 1024;
+/// Servers refuse requests whose date is farther from theirs than this.
+const SKEW_MAX: Duration = Duration::from_mins(15);
+
+/// An HTTP client with limits.
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    pub(super) client: reqwest::Client,
+    upload: Arc<Limiter>,
+    download: Arc<Limiter>,
+    /// Nothing has to move for so long until a request is given up.
+    patience: Duration,
+}
+
+/// Bytes that were to be sent or received did not move.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing moved for {} s", .0.as_secs())]
+struct Stalled(Duration);
+
+impl Http {
+    /// A client that trusts the authorities of this machine, and those of a bundle.
+    ///
+    /// # Errors
+    /// The text of what is wrong with the bundle.
+    pub(super) fn new(
+        ca_bundle: Option<&[u8]>,
+        upload: Arc<Limiter>,
+        download: Arc<Limiter>,
+        patience: Duration,
+    ) -> Result<Self, String> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls(ca_bundle)?)
+            .connect_timeout(CONNECT)
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("sealift/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            client,
+            upload,
+            download,
+            patience,
+        })
+    }
+
+    /// Sends a request without a body, and takes whatever is answered.
+    ///
+    /// # Errors
+    /// What stands in the way to the server.
+    pub(super) async fn ask(&self, request: reqwest::Request) -> Result<Response, HttpError> {
+        let moved = Moved::default();
+        tokio::select! {
+            sent = self.client.execute(request) => sent.map_err(from_reqwest),
+            () = moved.stalled(self.patience) => Err(stalled(self.patience)),
+        }
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// What `reqwest` says, or that nothing moved.
+    async fn send(&self, request: HttpRequest) -> Result<Response, HttpError> {
+        let (parts, body) = request.into_parts();
+        let url = Url::parse(&parts.uri.to_string())
+            .map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        let moved = Moved::default();
+        let mut request = reqwest::Request::new(parts.method, url);
+        *request.headers_mut() = parts.headers;
+        if body.content_length() > 0 {
+            let body = self.paced(body, moved.clone());
+            *request.body_mut() = Some(reqwest::Body::wrap_stream(body));
+        }
+        tokio::select! {
+            sent = self.client.execute(request) => sent.map_err(from_reqwest),
+            () = moved.stalled(self.patience) => Err(stalled(self.patience)),
+        }
+    }
+
+    /// A body in small pieces, each of which is let through by the limit.
+    fn paced(
+        &self,
+        body: object_store::client::HttpRequestBody,
+        moved: Moved,
+    ) -> impl Stream<Item = Result<Bytes, HttpError>> + use<> {
+        let upload = Arc::clone(&self.upload);
+        let frames = BodyStream::new(body)
+            .filter_map(|frame| async { frame.map(|frame| frame.into_data().ok()).transpose() });
+        let pieces = frames.flat_map(|bytes| {
+            stream::iter(match bytes {
+                Ok(bytes) => pieces(bytes).map(Ok).collect::<Vec<_>>(),
+                Err(error) => vec![Err(error)],
+            })
+        });
+        pieces.then(move |piece| {
+            let (upload, moved) = (Arc::clone(&upload), moved.clone());
+            async move {
+                let piece: Bytes = piece?;
+                upload.pass(piece.len()).await;
+                moved.now();
+                Ok(piece)
+            }
+        })
+    }
+
+    /// The answer's body, let through by the limit, which ends if nothing comes any more.
+    fn received(&self, response: Response) -> HttpResponse {
+        let (download, patience) = (Arc::clone(&self.download), self.patience);
+        let response: http::Response<reqwest::Body> = response.into();
+        let (parts, body) = response.into_parts();
+        let frames = stream::try_unfold(body, move |mut body| {
+            let download = Arc::clone(&download);
+            async move {
+                let next = timeout_at(Instant::now() + patience, body.frame()).await;
+                let Some(frame) = next.map_err(|_| stalled(patience))? else {
+                    return Ok(None);
+                };
+                let frame = frame.map_err(from_reqwest)?;
+                if let Some(bytes) = frame.data_ref() {
+                    download.pass(bytes.len()).await;
+                }
+                Ok(Some((frame, body)))
+            }
+        });
+        let body = HttpResponseBody::new(StreamBody::new(Box::pin(frames)));
+        HttpResponse::from_parts(parts, body)
+    }
+}
+
+#[async_trait]
+impl HttpService for Http {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let response = self.send(request).await?;
+        if response.status().is_success() {
+            return Ok(self.received(response));
+        }
+        let status = response.status();
+        let apart = apart(&response);
+        let of_azure = header(&response, "x-ms-error-code");
+        let response: http::Response<reqwest::Body> = response.into();
+        let (parts, body) = response.into_parts();
+        let body = read_answer(body, self.patience).await?;
+        let text = String::from_utf8_lossy(&body);
+        let code = of_azure.or_else(|| code(&text)).unwrap_or_default();
+        let refusal = match Refusal::of(status.as_u16(), &code) {
+            None => return Ok(HttpResponse::from_parts(parts, body.into())),
+            // Some servers call it a wrong signature.
+            Some(_) if status.as_u16() == 403 && apart.is_some_and(|by| by > SKEW_MAX) => {
+                Refusal::ClockSkew
+            }
+            Some(refusal) => refusal,
+        };
+        let said = match message(&text) {
+            Some(message) if code.is_empty() => format!("{status}: {message}"),
+            Some(message) => format!("{code}: {message}"),
+            None if code.is_empty() => status.to_string(),
+            None => format!("{status}: {code}"),
+        };
+        Err(HttpError::new(
+            HttpErrorKind::Unknown,
+            Answer { refusal, said },
+        ))
+    }
+}
+
+impl HttpConnector for Http {
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+/// When bytes last moved.
+#[derive(Clone)]
+struct Moved(Arc<Mutex<Instant>>);
+
+impl Default for Moved {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl Moved {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Comes back once nothing has moved for so long.
+    async fn stalled(&self, patience: Duration) {
+        loop {
+            let moved = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if moved.elapsed() >= patience {
+                return;
+            }
+            sleep_until(moved + patience).await;
+        }
+    }
+}
+
+/// How far the clock of a server is from this host's, in either direction.
+pub(super) fn apart(response: &Response) -> Option<Duration> {
+    let date = header(response, "date")?;
+    let date = jiff::fmt::rfc2822::parse(&date).ok()?.timestamp();
+    Some(date.duration_until(Timestamp::now()).unsigned_abs())
+}
+
+/// A header of an answer, if it is text.
+pub(super) fn header(response: &Response, name: &str) -> Option<String> {
+    Some(response.headers().get(name)?.to_str().ok()?.to_owned())
+}
+
+fn pieces(bytes: Bytes) -> impl Iterator<Item = Bytes> {
+    (0..bytes.len())
+        .step_by(PIECE)
+        .map(move |at| bytes.slice(at..bytes.len().min(at + PIECE)))
+}
+
+async fn read_answer(mut body: reqwest::Body, patience: Duration) -> Result<Vec<u8>, HttpError> {
+    let mut answer = Vec::new();
+    while answer.len() < ANSWER_MAX {
+        let next = timeout_at(Instant::now() + patience, body.frame()).await;
+        match next.map_err(|_| stalled(patience))? {
+            Some(Ok(frame)) => answer.extend_from_slice(frame.data_ref().map_or(&[], |b| b)),
+            // What was said so far will do.
+            Some(Err(_)) | None => break,
+        }
+    }
+    Ok(answer)
+}
+
+/// What stands in an element of an XML answer, or in a field of a JSON one.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let between = |open: String, close: &str| {
+        let (_, rest) = text.split_once(&open)?;
+        Some(rest.split_once(close)?.0.trim())
+    };
+    between(format!("<{name}>"), "</")
+        .or_else(|| between(format!("\"{name}\":"), "\n")?.split('"').nth(1))
+}
+
+fn code(text: &str) -> Option<String> {
+    let code = element(text, "Code").or_else(|| element(text, "error"))?;
+    Some(code.to_owned())
+}
+
+fn message(text: &str) -> Option<String> {
+    let found = element(text, "Message").or_else(|| element(text, "error_description"))?;
+    let line = found
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.');
+    (!line.is_empty()).then(|| line.chars().take(200).collect())
+}
+
+fn stalled(patience: Duration) -> HttpError {
+    let said = Stalled(patience).to_string();
+    HttpError::new(
+        HttpErrorKind::Timeout,
+        Answer {
+            refusal: Refusal::Stalled,
+            said,
+        },
+    )
+}
+
+fn from_reqwest(error: reqwest::Error) -> HttpError {
+    let error = error.without_url();
+    let said = root(&error).to_string();
+    let is_tls = causes(&error).any(<dyn Error>::is::<rustls::Error>);
+    let refusal = if is_tls {
+        Refusal::Untrusted
+    } else if error.is_timeout() && !error.is_connect() {
+        Refusal::Stalled
+    } else if error.is_connect() {
+        Refusal::Unreachable
+    } else if error.is_builder() {
+        Refusal::Other
+    } else {
+        Refusal::Interrupted
+    };
+    HttpError::new(HttpErrorKind::Unknown, Answer { refusal, said })
+}
+
+/// An error, what caused it, what caused that, and so on.
+pub(super) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    // An I/O error hides the error that it was made of from `source`.
+    let deeper = |error: &&'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> {
+        let error: &'a (dyn Error + 'static) = *error;
+        let hidden = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        match hidden {
+            Some(hidden) => Some(hidden),
+            None => error.source(),
+        }
+    };
+    std::iter::successors(Some(error), deeper)
+}
+
+fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    causes(error).last().unwrap_or(error)
+}
+
+/// The authorities that this machine trusts, or those of the browsers where it has none.
+fn tls(ca_bundle: Option<&[u8]>) -> Result<rustls::ClientConfig, String> {
+    use rustls::pki_types::pem::PemObject;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    if let Some(bundle) = ca_bundle {
+        let mut found = 0;
+        for certificate in rustls::pki_types::CertificateDer::pem_slice_iter(bundle) {
+            let certificate = certificate.map_err(|error| error.to_string())?;
+            roots.add(certificate).map_err(|error| error.to_string())?;
+            found += 1;
+        }
+        if found == 0 {
+            return Err("it has no certificate in PEM format".into());
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}

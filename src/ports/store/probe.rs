@@ -1,0 +1,267 @@
+//! What a store really does, found out by doing it to scratch objects under `probe/`.
+//!
+//! Promise: nothing but scratch objects is written, and each is deleted again where that is allowed.
+//! A store's word is not taken: creating only what is not there is tried by several at once, since
+//! some servers ignore the condition, and some look before they write.
+
+use super::Store;
+use super::error::StoreError;
+use super::http::header;
+use super::refusal::Refusal;
+use super::{Deletion, StoreUrl};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use object_store::path::Path as ObjectPath;
+use object_store::{GetOptions, GetRange, ObjectStoreExt, PutMode, PutPayload};
+use reqwest::{Method, Response};
+use std::time::Duration;
+
+/// So many try to create one object at once.
+const RIVALS: u8 = 8;
+/// A signed request is used at once.
+const SIGNED_FOR: Duration = Duration::from_mins(5);
+
+/// How it is ensured that a place in the chain is taken once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exclusivity {
+    /// The store creates an object only if it is not there.
+    ByStore,
+    /// The store does not; the place is looked at before and after, under this host's lock.
+    ByCheck,
+}
+
+/// How long objects are protected from being deleted, even by their owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// The kind, in the store's word, as `COMPLIANCE`.
+    pub mode: String,
+    /// For how long from when an object is written.
+    pub lasts: SignedDuration,
+}
+
+/// What a store makes of uploads that come with a SHA-256 of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksums {
+    /// It takes them.
+    Taken,
+    /// It refuses them, and takes others.
+    Refused,
+}
+
+/// What a store was seen to do.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// How far the store's clock is ahead of this host's, if it says what time it is.
+    pub clock_ahead: Option<SignedDuration>,
+    /// What becomes of uploads with a SHA-256 of their own.
+    pub checksums: Checksums,
+    /// How a place in the chain is taken.
+    pub exclusivity: Exclusivity,
+    /// Whether a listing shows what was just written.
+    pub lists: bool,
+    /// Whether a part of an object can be read.
+    pub ranges: bool,
+    /// Whether what is overwritten or deleted is kept as an older version.
+    pub versions: bool,
+    /// The lock that new objects get, if it shows.
+    pub lock: Option<Lock>,
+    /// What became of a scratch object that was to be deleted.
+    pub deletion: Deletion,
+}
+
+impl Store {
+    /// How far the clock of the store's server is ahead of this host's; `None` if it does not tell.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no way to the server.
+    pub async fn clock_ahead(&self) -> Result<Option<SignedDuration>, StoreError> {
+        let Some(answer) = self.ask(Method::HEAD, "probe").await? else {
+            return Ok(None);
+        };
+        let date = header(&answer, "date").and_then(|date| jiff::fmt::rfc2822::parse(&date).ok());
+        Ok(date.map(|date| date.timestamp().duration_since(Timestamp::now())))
+    }
+
+    /// Finds out what the store does.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it does not even take an object and give it back.
+    pub async fn probe(&self) -> Result<Probe, StoreError> {
+        let clock_ahead = self.clock_ahead().await?;
+        let object = self.scratch();
+        let mut reached = self.clone();
+        let (versions, checksums) = match self.write_scratch(&object).await {
+            Ok(versions) => (versions, Checksums::Taken),
+            Err(error) => {
+                reached = self.without_checksums().await?;
+                match reached.write_scratch(&object).await {
+                    Ok(versions) => (versions, Checksums::Refused),
+                    Err(_) => return Err(error),
+                }
+            }
+        };
+        let mut lists = false;
+        reached
+            .list(&self.folder(), |found| {
+                lists |= found.location.as_ref() == object
+            })
+            .await?;
+        Ok(Probe {
+            clock_ahead,
+            checksums,
+            exclusivity: reached.exclusivity().await?,
+            lists,
+            ranges: reached.reads_ranges(&object).await?,
+            versions,
+            lock: reached.lock_of(&object).await?,
+            deletion: reached.delete_unnamed(&object).await?,
+        })
+    }
+
+    /// Finds out whether the store creates an object only if it is not there, by several attempts to
+    /// create the same one at once, of which one has to succeed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store takes no object at all.
+    pub async fn exclusivity(&self) -> Result<Exclusivity, StoreError> {
+        let object = self.scratch();
+        let create = |rival| {
+            let bytes = Bytes::from(vec![b'0' + rival]);
+            self.put_once(&object, bytes, PutMode::Create)
+        };
+        let mut winners = 0;
+        let mut failure = None;
+        for outcome in join_all((0..RIVALS).map(create)).await {
+            match outcome {
+                Ok(()) => winners += 1,
+                Err(StoreError::Exists { .. }) => {}
+                Err(error) => failure = Some(error),
+            }
+        }
+        // One that comes late must not succeed either.
+        if winners == 1 && create(RIVALS).await.is_ok() {
+            winners += 1;
+        }
+        self.delete_unnamed(&object).await?;
+        match failure {
+            Some(error) if winners == 0 && error.refusal() != Some(Refusal::Unsupported) => {
+                Err(error)
+            }
+            _ if winners == 1 => Ok(Exclusivity::ByStore),
+            _ => Ok(Exclusivity::ByCheck),
+        }
+    }
+
+    /// The lock that an object was given when it was written, if this host may see it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no way to the server.
+    pub async fn lock_of(&self, object: &str) -> Result<Option<Lock>, StoreError> {
+        let Some(answer) = self.ask(Method::HEAD, object).await? else {
+            return Ok(None);
+        };
+        Ok(lock_in(&answer))
+    }
+
+    /// The lock that the manifest at a place of the chain was given, if this host may see it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no way to the server.
+    pub async fn lock_of_manifest(
+        &self,
+        sequence: crate::words::ids::Sequence,
+    ) -> Result<Option<Lock>, StoreError> {
+        self.lock_of(&self.manifest_object(sequence)).await
+    }
+
+    /// Asks with a signed request, for what `object_store` has no words for.
+    async fn ask(&self, method: Method, object: &str) -> Result<Option<Response>, StoreError> {
+        let Some(remote) = &self.remote else {
+            return Ok(None);
+        };
+        let name = remote.whole_name(object);
+        // Some credentials can do much, but not sign; then the question stays open.
+        let signed = remote
+            .signer
+            .signed_url(method.clone(), &name, SIGNED_FOR)
+            .await;
+        let Ok(url) = signed else { return Ok(None) };
+        let ask = || async {
+            let request = reqwest::Request::new(method.clone(), url.clone());
+            let answer = self.network.http.ask(request).await;
+            answer.map_err(|error| {
+                let error = object_store::Error::Generic {
+                    store: "",
+                    source: Box::new(error),
+                };
+                self.failed("ask for", object, error)
+            })
+        };
+        self.keep_trying(ask).await.map(Some)
+    }
+
+    fn folder(&self) -> String {
+        format!("{}/probe", self.instance)
+    }
+
+    fn scratch(&self) -> String {
+        format!("{}/{:016x}", self.folder(), fastrand::u64(..))
+    }
+
+    /// Writes a scratch object and says whether the store keeps versions.
+    async fn write_scratch(&self, object: &str) -> Result<bool, StoreError> {
+        let path = ObjectPath::from(object);
+        let write = || async {
+            let written = self
+                .objects
+                .put(&path, PutPayload::from_static(SCRATCH))
+                .await;
+            written.map_err(|error| self.failed("write", object, error))
+        };
+        Ok(self.keep_trying(write).await?.version.is_some())
+    }
+
+    /// The same store, to which objects are sent without a SHA-256 of their own.
+    async fn without_checksums(&self) -> Result<Self, StoreError> {
+        let mut url = self.url.clone();
+        if let StoreUrl::Bucket(bucket) = &mut url {
+            bucket.options.without_checksums = true;
+        }
+        Self::open(&url, &self.instance, &self.network).await
+    }
+
+    async fn reads_ranges(&self, object: &str) -> Result<bool, StoreError> {
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(2..5)),
+            ..GetOptions::default()
+        };
+        let fail = |error| self.failed("read a part of", object, error);
+        let found = self
+            .objects
+            .get_opts(&ObjectPath::from(object), options)
+            .await;
+        let bytes = found.map_err(fail)?.bytes().await.map_err(fail)?;
+        Ok(bytes == SCRATCH[2..5])
+    }
+}
+
+/// What scratch objects hold.
+const SCRATCH: &[u8] = b"a scratch object of sealift doctor; it may be deleted\n";
+
+/// What the head of an object says of its lock, in the words of S3 and of Azure.
+fn lock_in(answer: &Response) -> Option<Lock> {
+    let first = |names: [&str; 2]| names.iter().find_map(|name| header(answer, name));
+    let until = first([
+        "x-amz-object-lock-retain-until-date",
+        "x-ms-immutability-policy-until-date",
+    ])?;
+    let mode = first(["x-amz-object-lock-mode", "x-ms-immutability-policy-mode"])?;
+    let http_date = |text: &str| Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp());
+    let until = until.parse().ok().or_else(|| http_date(&until))?;
+    let written = http_date(&header(answer, "last-modified")?)?;
+    Some(Lock {
+        mode,
+        lasts: until.duration_since(written),
+    })
+}
