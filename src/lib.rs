@@ -39,16 +39,15 @@ pub use formats::signature::{SignatureError, SigningKey, TrustedSigners};
 pub use operations::catalog::{
     Broken, Catalog, Chosen, ComponentSummary, NoSuchArchive, Selector, Summary, Trust, load,
 };
-pub use operations::catch_up::{CaughtUp, catch_up};
 pub use operations::context::{Context, SharedIndex};
 pub use operations::fetch::{FetchError, FetchRequest, Fetched, FetchedFile, fetch};
 pub use operations::inspect::{
     InspectError, InspectRequest, Inspected, InspectedDump, inspect, inspection_sets,
 };
 pub use operations::pipeline::blocking;
-pub use operations::push::{LeftOut, PushError, PushKeys, PushRequest, Pushed, push, unarchived};
+pub use operations::push::{PushError, PushKeys, PushRequest, Pushed, push, unarchived};
 pub use operations::replicate::{ReplicateError, Replicated, replicate};
-pub use operations::standing::{Reached, Standing, with_cause};
+pub use operations::standing::{LeftOut, Reached, Standing, with_cause};
 pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};
 pub use ports::backups::{AuthMode, BackupsError, Half, Pair, Pairing, pair_up, pairs_of, scan};
 pub use ports::files::{FileError, HostLock, create_private_folder, read_secret, write_new};
@@ -59,6 +58,7 @@ pub use ports::store::{
     BadBundle, BadUrl, BucketOptions, BucketUrl, Checksums, Creation, Deletion, Exclusivity, Lock,
     Network, NetworkSettings, Probe, Refusal, Service, Store, StoreError, StoreUrl,
 };
+pub use services::catch_up::{CaughtUp, catch_up};
 pub use services::demo::{DemoError, demo};
 pub use words::cancel::{Cancel, Cancelled};
 pub use words::class::Class;

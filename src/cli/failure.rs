@@ -281,9 +281,7 @@ impl From<PushError> for Failure {
                 Self::of(&error).hint(hint)
             }
             PushError::ChangedWhileRead(_) => Self::of(&error).hint("sealift push"),
-            PushError::Lost { .. } | PushError::NoPlace | PushError::AtOdds(_) => {
-                Self::of(&error).hint("sealift verify")
-            }
+            PushError::Lost { .. } | PushError::NoPlace => Self::of(&error).hint("sealift verify"),
             other => Self::of(&other),
         }
     }

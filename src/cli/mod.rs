@@ -9,7 +9,6 @@ mod exit;
 mod failure;
 mod fields;
 mod kit;
-mod network_settings;
 mod output;
 mod progress;
 mod session;
@@ -18,6 +17,8 @@ mod settings_file;
 mod signing_key;
 mod store_check;
 mod store_hints;
+mod store_settings;
+mod store_states;
 mod values;
 
 use args::{Args, Command};

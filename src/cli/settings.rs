@@ -5,11 +5,11 @@
 
 use crate::cli::args::SettingsArgs;
 use crate::cli::failure::Failure;
-use crate::cli::network_settings::{NetworkFile, network_settings};
 use crate::cli::signing_key::unusable;
+use crate::cli::store_settings::{NetworkFile, OneOrMore, network_settings, stores};
 use crate::cli::values::{
     check_include, default_class, default_skip, is_private_key, parse, parse_auth_mode,
-    parse_duration, parse_include, parse_store, parse_time_zone,
+    parse_duration, parse_include, parse_time_zone,
 };
 use sealift::{
     AuthMode, Class, ComponentName, ENV_FILE_MAX, EnvFile, Include, Instance, KeyError,
@@ -424,44 +424,6 @@ pub fn named_config(args: &SettingsArgs) -> Option<PathBuf> {
     args.config.clone().or_else(|| path("SEALIFT_CONFIG"))
 }
 
-/// The store's address or addresses, as a line of the file has them.
-#[derive(Debug, Default, Deserialize)]
-#[serde(untagged)]
-enum OneOrMore {
-    #[default]
-    None,
-    One(String),
-    More(Vec<String>),
-}
-
-fn stores(flags: &[String], in_file: OneOrMore, base: &Path) -> Result<Vec<StoreUrl>, Failure> {
-    let in_file = match in_file {
-        OneOrMore::None => Vec::new(),
-        OneOrMore::One(urls) => urls.split(',').map(str::to_owned).collect(),
-        OneOrMore::More(urls) => urls,
-    };
-    let mut stores: Vec<StoreUrl> = Vec::new();
-    let given = list(flags, "SEALIFT_STORE", Vec::new());
-    let base = if given.is_empty() {
-        base
-    } else {
-        Path::new("")
-    };
-    for url in if given.is_empty() { in_file } else { given } {
-        let url: StoreUrl = parse_store("store", url.trim())?.resolve(base);
-        if stores
-            .iter()
-            .any(|other| other.identity() == url.identity())
-        {
-            return Err(Failure::usage(format!(
-                "the setting store: {url} is named twice"
-            )));
-        }
-        stores.push(url);
-    }
-    Ok(stores)
-}
-
 /// A variable of the environment, if it has a value.
 pub fn text(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
@@ -492,7 +454,8 @@ pub fn path(name: &str) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-fn list(flags: &[String], name: &str, in_file: Vec<String>) -> Vec<String> {
+/// A list of words: flags over environment over file.
+pub fn list(flags: &[String], name: &str, in_file: Vec<String>) -> Vec<String> {
     let trimmed = |text: &str| text.trim().to_owned();
     if !flags.is_empty() {
         return flags.iter().map(|text| trimmed(text)).collect();

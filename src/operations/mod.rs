@@ -5,7 +5,6 @@
 //! everything it needs and prints nothing.
 
 pub mod catalog;
-pub mod catch_up;
 pub mod context;
 pub mod download;
 pub mod fetch;

@@ -10,6 +10,7 @@ use crate::ports::store::StoreError;
 use crate::words::ids::{ArchiveId, Sequence};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
+use std::error::Error;
 
 /// The stores of an instance, in the operator's order.
 pub struct Standing {
@@ -27,6 +28,50 @@ pub struct Reached {
     pub context: Context,
     /// What it has.
     pub catalog: Catalog,
+}
+
+/// A store that takes no part, or not the whole time.
+#[derive(Clone, Debug)]
+pub struct LeftOut {
+    /// The store's URL.
+    pub store: String,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// Whether there is no point in trying again at once.
+    pub has_failed: bool,
+}
+
+impl LeftOut {
+    /// It failed.
+    #[must_use]
+    pub fn failed(context: &Context, error: &(dyn Error + 'static)) -> Self {
+        Self {
+            has_failed: true,
+            ..Self::behind(context, with_cause(error))
+        }
+    }
+
+    /// It has another archive at a place than the others.
+    #[must_use]
+    pub fn at_odds(context: &Context, place: Sequence) -> Self {
+        let reason = format!(
+            "it has another archive {place} than the store that was named first: sealift verify"
+        );
+        Self {
+            has_failed: true,
+            ..Self::behind(context, reason)
+        }
+    }
+
+    /// It can be filled from another store.
+    #[must_use]
+    pub fn behind(context: &Context, reason: impl Into<String>) -> Self {
+        Self {
+            store: context.store.url().to_string(),
+            reason: reason.into(),
+            has_failed: false,
+        }
+    }
 }
 
 impl Standing {
@@ -173,7 +218,7 @@ impl Reached {
 
 /// An error and its cause, in one line.
 #[must_use]
-pub fn with_cause(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn with_cause(error: &(dyn Error + 'static)) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),

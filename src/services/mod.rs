@@ -3,4 +3,5 @@
 //! Promise: a service decides when an operation runs and with what, and nothing else; whatever
 //! touches a store does so through the operations below.
 
+pub mod catch_up;
 pub mod demo;

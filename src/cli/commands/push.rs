@@ -4,33 +4,24 @@ use crate::cli::args::PushArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::fields::{key_states, note_faults, verdict};
-use crate::cli::output::{Output, count, human, note};
+use crate::cli::output::{Output, human, note};
 use crate::cli::session::{Session, Stores};
 use crate::cli::settings::Settings;
+use crate::cli::store_states::{StoreState, bring_up_to_date};
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use sealift::{
     ArchiveId, AuthMode, BackupsError, Context, Finding, Half, Instance, LeftOut, Pair, Proof,
-    PushError, PushKeys, PushRequest, Pushed, Secret, Sequence, Timestamp, Verdict, catch_up,
-    pair_up, pairs_of, push, scan, shell_word, unarchived,
+    PushError, PushKeys, PushRequest, Pushed, Secret, Sequence, Timestamp, Verdict, pair_up,
+    pairs_of, push, scan, shell_word, unarchived,
 };
 use serde::Serialize;
 use std::path::Path;
-use std::time::Duration;
 
 #[derive(Serialize)]
 struct Document {
     archives: Vec<Line>,
-    stores: Vec<StoreLine>,
-}
-
-/// How a store stands in the end.
-#[derive(Serialize)]
-struct StoreLine {
-    store: String,
-    copied: u64,
-    lacks: u64,
-    failure: Option<String>,
+    stores: Vec<StoreState>,
 }
 
 #[derive(Serialize)]
@@ -60,6 +51,55 @@ pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<E
     let env = settings.env()?;
     let auth_mode = settings.auth_mode(env.as_ref())?;
     let (stores, _lock) = session.writing(&settings).await?;
+    let (pairs, newest, unclear) = choose_pairs(
+        session,
+        &settings,
+        &args,
+        auth_mode,
+        &stores.contexts,
+        output,
+    )
+    .await?;
+    let mut pusher = Pusher {
+        settings,
+        keys,
+        auth_mode,
+        env,
+        stores,
+        every_pair: args.dumps.is_empty(),
+        newest,
+        accept_new_keys: args.accept_new_keys,
+    };
+    let mut document = Document {
+        archives: Vec::new(),
+        stores: Vec::new(),
+    };
+    let pushed = pusher.push_all(pairs, &mut document, output).await;
+    if pushed.is_ok() {
+        document.stores = bring_up_to_date(&pusher.stores).await?;
+    }
+    output.result(&document, String::new)?;
+    pushed?;
+    unclear.map_or(Ok(()), Err)?;
+    let is_suspect = |line: &Line| line.verdict == Verdict::Suspect;
+    Ok(if document.archives.iter().any(is_suspect) {
+        Exit::Suspect
+    } else if document.stores.iter().any(StoreState::is_behind) {
+        Exit::Behind
+    } else {
+        Exit::Done
+    })
+}
+
+/// The pairs to archive, the stamp of the newest there is, and what is not certain, for the end.
+async fn choose_pairs(
+    session: &Session,
+    settings: &Settings,
+    args: &PushArgs,
+    auth_mode: AuthMode,
+    stores: &[Context],
+    output: &Output,
+) -> Result<(Vec<Pair>, Option<DateTime>, Option<Failure>), Failure> {
     let (mut pairs, mut unclear) = (Vec::new(), None);
     if args.dumps.is_empty() {
         (pairs, unclear) = pending_pairs(&settings.backups, auth_mode, session)?;
@@ -80,41 +120,12 @@ pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<E
     let newest = pairs.last().map(Pair::stamp);
     if args.dumps.is_empty() {
         let all = pairs.len();
-        pairs = unarchived(&stores.contexts, pairs).await?;
+        pairs = unarchived(stores, pairs).await?;
         if pairs.is_empty() && all > 0 {
             output.line("nothing to archive: every complete pair is archived already")?;
         }
     }
-    let mut pusher = Pusher {
-        settings,
-        keys,
-        auth_mode,
-        env,
-        stores,
-        every_pair: args.dumps.is_empty(),
-        newest,
-        accept_new_keys: args.accept_new_keys,
-    };
-    let mut document = Document {
-        archives: Vec::new(),
-        stores: Vec::new(),
-    };
-    let pushed = pusher.push_all(pairs, &mut document, output).await;
-    if pushed.is_ok() {
-        document.stores = pusher.catch_up().await?;
-    }
-    output.result(&document, String::new)?;
-    pushed?;
-    unclear.map_or(Ok(()), Err)?;
-    let is_suspect = |line: &Line| line.verdict == Verdict::Suspect;
-    let is_behind = |store: &StoreLine| store.lacks > 0 || store.failure.is_some();
-    Ok(if document.archives.iter().any(is_suspect) {
-        Exit::Suspect
-    } else if document.stores.iter().any(is_behind) {
-        Exit::Behind
-    } else {
-        Exit::Done
-    })
+    Ok((pairs, newest, unclear))
 }
 
 /// Every certain pair in the backups folder, and the first that is not certain, for the end.
@@ -242,38 +253,7 @@ impl Pusher {
             }
         }
     }
-
-    /// Brings the stores up to date that are not, and says how each stands; one alone always is.
-    async fn catch_up(&self) -> Result<Vec<StoreLine>, Failure> {
-        let Stores { contexts, left_out } = &self.stores;
-        let stores = catch_up(contexts, left_out, CATCH_UP).await?;
-        for state in &stores {
-            if state.lacks > 0 || state.failure.is_some() {
-                let reason = state.failure.as_deref().unwrap_or("it is being filled");
-                let lacks = match state.lacks {
-                    0 => String::new(),
-                    lacks => format!("lacks {}: ", count(lacks, "archive")),
-                };
-                note("warning", &format!("{} {lacks}{reason}", state.store));
-            } else if state.copied > 0 {
-                let copied = count(state.copied, "archive");
-                note("note", &format!("{} was given {copied}", state.store));
-            }
-        }
-        Ok(stores
-            .into_iter()
-            .map(|state| StoreLine {
-                store: state.store,
-                copied: state.copied,
-                lacks: state.lacks,
-                failure: state.failure,
-            })
-            .collect())
-    }
 }
-
-/// A hook must come to an end: what is left of a long copy is for the next push, or `replicate`.
-const CATCH_UP: Duration = Duration::from_hours(1);
 
 /// Why a pair was not pushed.
 enum NotPushed {

@@ -9,6 +9,7 @@ use crate::formats::manifest::Manifest;
 use crate::operations::catalog::Catalog;
 use crate::operations::context::Context;
 use crate::operations::place;
+use crate::operations::standing::LeftOut;
 use crate::ports::store::Creation;
 use crate::words::ids::ArchiveId;
 use crate::words::limits::MANIFEST_MAX;
@@ -30,12 +31,16 @@ pub(super) async fn commit(
             Some(_) => take_place(&context, keys, &manifest).await,
         };
         match placed {
-            Ok(found) => {
+            Ok(Some(found)) => {
                 id = Some(found);
                 targets.current.push(context);
             }
+            Ok(None) => {
+                let left_out = LeftOut::at_odds(&context, manifest.sequence);
+                targets.leave_out(&context, left_out);
+            }
             Err(error) if stores.is_empty() && id.is_none() => return Err(error),
-            Err(error) => targets.leave_out(&context, &error),
+            Err(error) => targets.leave_out(&context, LeftOut::failed(&context, &error)),
         }
     }
     let id = id.ok_or(PushError::Bug("no store to commit to"))?;
@@ -63,27 +68,25 @@ async fn find_place(
     known: &Catalog,
     keys: &PushKeys,
     manifest: &mut Manifest,
-) -> Result<ArchiveId, PushError> {
+) -> Result<Option<ArchiveId>, PushError> {
     let mut next = known.next_place();
     loop {
         context.cancel.check()?;
         (manifest.sequence, manifest.previous) = next.ok_or(PushError::NoPlace)?;
-        match take_place(context, keys, manifest).await {
-            Err(PushError::AtOdds(_)) => next = Catalog::read(context).await?.next_place(),
-            placed => return placed,
+        if let Some(id) = take_place(context, keys, manifest).await? {
+            return Ok(Some(id));
         }
+        next = Catalog::read(context).await?.next_place();
     }
 }
 
-/// Signs and stores the manifest, and sees to it that the store shows every blob.
-///
-/// # Errors
-/// [`PushError::AtOdds`] if another archive has the place.
+/// Signs and stores the manifest, and sees to it that the store shows every blob; `None` if another
+/// archive has the place.
 async fn take_place(
     context: &Context,
     keys: &PushKeys,
     manifest: &Manifest,
-) -> Result<ArchiveId, PushError> {
+) -> Result<Option<ArchiveId>, PushError> {
     // Once before, so that an archive that lacks a blob never becomes the head, and once after.
     check_blobs(context, manifest).await?;
     manifest.check().map_err(PushError::Bug)?;
@@ -98,11 +101,11 @@ async fn take_place(
     let id = ArchiveId::of(&bytes);
     let signature = keys.signing.sign(&bytes)?;
     if place::take(context, manifest.sequence, bytes, signature).await? == Creation::Taken {
-        return Err(PushError::AtOdds(manifest.sequence));
+        return Ok(None);
     }
     check_blobs(context, manifest).await?;
     place::settle(context, manifest, id);
-    Ok(id)
+    Ok(Some(id))
 }
 
 /// The store shows every blob that the archive names, each with its size.

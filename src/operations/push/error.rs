@@ -53,9 +53,6 @@ pub enum PushError {
         /// The blob.
         blob: Digest,
     },
-    /// Two stores have different archives at one place.
-    #[error("it has another archive {0} than the store that was named first")]
-    AtOdds(Sequence),
     /// A blob could not be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),

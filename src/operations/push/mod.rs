@@ -7,7 +7,7 @@
 //!
 //! Of several stores each gets the same archive, from one read and one sealing. Those that have every
 //! archive so far take part; one that fails on the way, or is much slower than the others, is left
-//! out and named, and is filled from another store afterwards ([`crate::operations::replicate`]).
+//! out and named, and is filled from another store afterwards (`replicate`).
 
 mod commit;
 mod error;
@@ -22,7 +22,6 @@ mod writer;
 
 pub use error::PushError;
 pub use known::unarchived;
-pub use target::LeftOut;
 
 use crate::formats::chunk::{ChunkKey, SecretDigestKey};
 use crate::formats::manifest::{Component, FORMAT, Manifest};
@@ -31,7 +30,7 @@ use crate::formats::signature::{SignatureError, SigningKey};
 use crate::operations::catalog::Summary;
 use crate::operations::context::Context;
 use crate::operations::pipeline::blocking;
-use crate::operations::standing::Standing;
+use crate::operations::standing::{LeftOut, Standing};
 use crate::ports::backups::{AuthMode, Pair};
 use crate::ports::includes::Include;
 use crate::words::class::Class;

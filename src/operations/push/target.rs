@@ -4,37 +4,7 @@ use super::error::PushError;
 use crate::operations::catalog::Catalog;
 use crate::operations::context::Context;
 use crate::operations::pipeline::Dropped;
-use crate::operations::standing::{Standing, with_cause};
-use std::error::Error;
-
-/// A store that an archive did not get to.
-#[derive(Clone, Debug)]
-pub struct LeftOut {
-    /// The store's URL.
-    pub store: String,
-    /// Why, in a sentence.
-    pub reason: String,
-    /// Whether the store failed, so that there is no point in trying again at once.
-    pub has_failed: bool,
-}
-
-impl LeftOut {
-    fn failed(context: &Context, error: &(dyn Error + 'static)) -> Self {
-        Self {
-            store: context.store.url().to_string(),
-            reason: with_cause(error),
-            has_failed: true,
-        }
-    }
-
-    fn behind(context: &Context, reason: impl Into<String>) -> Self {
-        Self {
-            store: context.store.url().to_string(),
-            reason: reason.into(),
-            has_failed: false,
-        }
-    }
-}
+use crate::operations::standing::{LeftOut, Standing};
 
 /// The stores of one push.
 pub(super) struct Targets {
@@ -58,7 +28,7 @@ impl Targets {
         for store in behind {
             let context = &store.context;
             left_out.push(match store.is_at_odds(&catalog) {
-                Some(place) => LeftOut::failed(context, &PushError::AtOdds(place)),
+                Some(place) => LeftOut::at_odds(context, place),
                 None => LeftOut::behind(context, "it lacks older archives"),
             });
         }
@@ -84,19 +54,19 @@ impl Targets {
         for (context, outcome) in stores.into_iter().zip(outcomes) {
             match outcome {
                 Ok(()) => self.current.push(context),
-                Err(Dropped::Failed(error)) => self.leave_out(&context, &error),
+                Err(Dropped::Failed(error)) => {
+                    self.leave_out(&context, LeftOut::failed(&context, &error));
+                }
                 Err(slow @ Dropped::Slow) => {
-                    self.left_out
-                        .push(LeftOut::behind(&context, slow.to_string()));
+                    self.leave_out(&context, LeftOut::behind(&context, slow.to_string()));
                 }
             }
         }
     }
 
-    /// Leaves out a store that failed.
-    pub(super) fn leave_out(&mut self, context: &Context, error: &(dyn Error + 'static)) {
-        let left_out = LeftOut::failed(context, error);
-        let (store, reason) = (&left_out.store, &left_out.reason);
+    /// Leaves out a store, and says so.
+    pub(super) fn leave_out(&mut self, context: &Context, left_out: LeftOut) {
+        let LeftOut { store, reason, .. } = &left_out;
         context
             .monitor
             .warn(&format!("going on without {store}: {reason}"));

@@ -55,6 +55,9 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     allow("operations::push", "operations::inspect", "what is archived is inspected first"),
     allow("*", "operations::context", "what every operation is given"),
     allow("*", "operations::catalog", "which archives there are"),
+    allow("*", "operations::standing", "which store has what"),
+    allow("*", "operations::download", "a blob is compared with its name in one place"),
+    allow("*", "operations::place", "a place in the chain is taken in one way"),
     allow("*", "operations::pipeline", "the one bridge between sync and async"),
 ];
 

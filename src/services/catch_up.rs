@@ -3,10 +3,9 @@
 //! Promise: how each store stands is said as it is seen in the end, and remembered in the index. It
 //! takes no longer than it may: what is left is for the next time.
 
-use super::context::Context;
-use super::push::LeftOut;
-use super::replicate::{Replicated, replicate};
-use super::standing::{Standing, with_cause};
+use crate::operations::context::Context;
+use crate::operations::replicate::{Replicated, replicate};
+use crate::operations::standing::{LeftOut, Standing, with_cause};
 use crate::ports::index::StoreState;
 use crate::words::cancel::Cancelled;
 use std::collections::BTreeMap;
@@ -130,9 +129,8 @@ async fn states(
         }
         for store in &standing.reached {
             let url = store.context.store.url().to_string();
-            let at_odds = store.is_at_odds(&merged).map(|place| {
-                format!("it has another archive {place} than the store that was named first")
-            });
+            let at_odds = store.is_at_odds(&merged);
+            let at_odds = at_odds.map(|place| LeftOut::at_odds(&store.context, place).reason);
             let lacks = store.lacks(&merged);
             // What failed on the way does not matter once everything is there.
             let failure = failures.remove(&url).filter(|_| lacks > 0);

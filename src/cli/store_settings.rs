@@ -1,10 +1,11 @@
-//! Settings of the way to stores: limits, patience, and whom to trust.
+//! Settings of stores: where they are, and of the way there limits, patience, and whom to trust.
 
 use crate::cli::args::NetworkArgs;
 use crate::cli::failure::Failure;
-use crate::cli::settings::{path, service_variables, text};
-use crate::cli::values::{parse_duration, parse_rate};
-use sealift::NetworkSettings;
+use crate::cli::settings::{list, path, service_variables, text};
+use crate::cli::values::{parse_duration, parse_rate, parse_store};
+use sealift::{NetworkSettings, StoreUrl};
+use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -67,4 +68,46 @@ fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
         let message = format!("cannot read the ca_bundle {}: {error}", path.display());
         Failure::usage(message).hint(format!("ls -l {}", path.display()))
     })
+}
+
+/// The store's address or addresses, as a line of the file has them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMore {
+    #[default]
+    None,
+    One(String),
+    More(Vec<String>),
+}
+
+/// The stores: flags over environment over file, whose paths are taken from its folder.
+///
+/// # Errors
+/// A [`Failure`] that names the setting.
+pub fn stores(flags: &[String], in_file: OneOrMore, base: &Path) -> Result<Vec<StoreUrl>, Failure> {
+    let in_file = match in_file {
+        OneOrMore::None => Vec::new(),
+        OneOrMore::One(urls) => urls.split(',').map(str::to_owned).collect(),
+        OneOrMore::More(urls) => urls,
+    };
+    let mut stores: Vec<StoreUrl> = Vec::new();
+    let given = list(flags, "SEALIFT_STORE", Vec::new());
+    let base = if given.is_empty() {
+        base
+    } else {
+        Path::new("")
+    };
+    for url in if given.is_empty() { in_file } else { given } {
+        let url: StoreUrl = parse_store("store", url.trim())?.resolve(base);
+        if stores
+            .iter()
+            .any(|other| other.identity() == url.identity())
+        {
+            return Err(Failure::usage(format!(
+                "the setting store: {url} is named twice"
+            )));
+        }
+        stores.push(url);
+    }
+    Ok(stores)
 }
