@@ -28,7 +28,7 @@ Exit codes:
     2  wrong arguments or settings
     3  archived (or inspected), but suspect
     4  archived, but not in every store
-    5  verify found violations
+    5  verify or replicate found violations
     6  no such archive
   130  interrupted
 

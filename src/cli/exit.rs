@@ -15,7 +15,7 @@ pub enum Exit {
     Suspect,
     /// Archived, but not in every store.
     Behind,
-    /// Verify found violations.
+    /// Verify or replicate found violations.
     Violations,
     /// There is no such archive.
     NoArchive,

@@ -187,8 +187,20 @@ impl Settings {
         }
         // One store has one name in the index, from wherever it is looked at.
         let here = std::path::absolute(".")?;
-        let stores = self.stores.iter();
-        Ok(stores.map(|url| url.clone().resolve(&here)).collect())
+        let mut stores: Vec<StoreUrl> = Vec::new();
+        for url in &self.stores {
+            let url = url.clone().resolve(&here);
+            if stores
+                .iter()
+                .any(|other| other.identity() == url.identity())
+            {
+                return Err(Failure::usage(format!(
+                    "the setting store: {url} is named twice"
+                )));
+            }
+            stores.push(url);
+        }
+        Ok(stores)
     }
 
     /// The time zone of the stamps. It is understood only where it is needed: what somebody else

@@ -40,8 +40,16 @@ pub async fn check_store(context: &Context, checks: &mut Checks) {
             "a download that breaks off starts anew; use another store if that matters",
         );
     }
-    judge_lock(&probe, checks);
-    judge_deletion(&probe, checks);
+    if store.url().folder().is_some() {
+        checks.note(
+            "protection",
+            "a folder protects nothing: whoever takes this host can delete every archive in it",
+            "add a bucket that this host cannot delete from: docs/STORES.md",
+        );
+    } else {
+        judge_lock(&probe, checks);
+        judge_deletion(&probe, checks);
+    }
     judge_state(context, &probe, checks);
 }
 

@@ -98,16 +98,7 @@ pub fn stores(flags: &[String], in_file: OneOrMore, base: &Path) -> Result<Vec<S
         Path::new("")
     };
     for url in if given.is_empty() { in_file } else { given } {
-        let url: StoreUrl = parse_store("store", url.trim())?.resolve(base);
-        if stores
-            .iter()
-            .any(|other| other.identity() == url.identity())
-        {
-            return Err(Failure::usage(format!(
-                "the setting store: {url} is named twice"
-            )));
-        }
-        stores.push(url);
+        stores.push(parse_store("store", url.trim())?.resolve(base));
     }
     Ok(stores)
 }

@@ -79,7 +79,7 @@ pub struct Closed;
 #[derive(Debug, thiserror::Error)]
 pub enum Dropped {
     /// It made the others wait for too long.
-    #[error("it is slower than the others, and is filled from them afterwards")]
+    #[error("it is much slower than the others, and is filled from them afterwards")]
     Slow,
     /// It failed.
     #[error(transparent)]
@@ -196,5 +196,73 @@ impl Uploads {
             .block_on(slots.acquire_owned())
             .map_err(|_| Closed)?;
         self.sender.blocking_send((blob, slot)).map_err(|_| Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::store::{Network, NetworkSettings, StoreUrl};
+    use crate::words::cancel::Cancel;
+    use crate::words::ids::BlobId;
+    use crate::words::monitor::Unwatched;
+    use bytes::Bytes;
+    use std::num::NonZeroU64;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    async fn store(rate: Option<u64>) -> Result<Store, Box<dyn std::error::Error>> {
+        let settings = NetworkSettings {
+            limit_upload: rate.and_then(NonZeroU64::new),
+            ..NetworkSettings::default()
+        };
+        let network = Network::new(settings, Arc::new(Unwatched), Cancel::default())?;
+        Ok(Store::open(&StoreUrl::Memory, &"lazyit".parse()?, &network).await?)
+    }
+
+    fn blob(number: u8) -> Sealed {
+        let bytes = Bytes::from(vec![number; 1000]);
+        Sealed {
+            id: BlobId::of(&bytes),
+            bytes,
+            plain_bytes: 1000,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_store_holds_back_the_others_for_so_long_and_no_longer() -> Outcome {
+        let start = Instant::now();
+        // Seven seconds a blob.
+        let mut spread = Spread::new(vec![store(Some(143)).await?, store(None).await?]);
+        for number in 0..20 {
+            spread.put(&blob(number)).await?;
+        }
+        assert!(matches!(spread.outcome[..], [Err(Dropped::Slow), Ok(())]));
+        assert_eq!(start.elapsed().as_secs(), PATIENCE_WITH_SLOW.as_secs());
+        assert_eq!(spread.stores[1].blob_sizes().await?.len(), 20);
+        assert_eq!(spread.stores[0].blob_sizes().await?.len(), 5);
+        Ok(())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_store_alone_has_all_the_time_it_needs() -> Outcome {
+        let start = Instant::now();
+        let mut spread = Spread::new(vec![store(Some(1)).await?]);
+        for number in 0..3 {
+            spread.put(&blob(number)).await?;
+        }
+        assert!(matches!(spread.outcome[..], [Ok(())]));
+        assert_eq!(start.elapsed().as_secs(), 2000);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn room_is_shared_and_comes_back() {
+        let room = Room::new(10 * 1024);
+        let some = room.take(4 * 1024).await;
+        assert!(room.kib.available_permits() == 6);
+        drop(some);
+        let all = room.take(u64::MAX).await;
+        assert!(all.is_some() && room.kib.available_permits() == 0);
     }
 }

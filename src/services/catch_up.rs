@@ -7,6 +7,7 @@ use crate::operations::context::Context;
 use crate::operations::replicate::{Replicated, replicate};
 use crate::operations::standing::{LeftOut, Standing, with_cause};
 use crate::ports::index::StoreState;
+use crate::ports::store::StoreError;
 use crate::words::cancel::Cancelled;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -87,9 +88,14 @@ fn why_not_all(done: &Replicated) -> Option<String> {
     Some(format!("archive {sequence}: {reason}"))
 }
 
+/// What each store has; one that shows nothing of what it had is not to be filled as if it were new.
+async fn read(stores: &[Context]) -> Result<Standing, StoreError> {
+    Standing::read(stores).await?.without_emptied()
+}
+
 /// Each store that lacks archives, with each that has some of those.
 async fn lagging(stores: &[Context]) -> Vec<(Context, Context)> {
-    let Ok(standing) = Standing::read(stores).await else {
+    let Ok(standing) = read(stores).await else {
         return Vec::new();
     };
     let merged = standing.merged();
@@ -122,7 +128,7 @@ async fn states(
     stores: &[Context],
 ) -> Vec<CaughtUp> {
     let mut found = Vec::new();
-    if let Ok(standing) = Standing::read(well).await {
+    if let Ok(standing) = read(well).await {
         let merged = standing.merged();
         for (context, error) in &standing.failed {
             failures.insert(context.store.url().to_string(), with_cause(error));

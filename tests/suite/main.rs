@@ -20,5 +20,6 @@ mod recovery;
 mod refusals;
 mod restore_commands;
 mod setup;
+mod several;
 mod support;
 mod truncation;

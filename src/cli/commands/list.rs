@@ -55,7 +55,8 @@ pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
         .collect();
     archives.reverse();
     let document = Document { archives };
-    output.result(&document, || text(&document))?;
+    let stores = settings.stores()?.len();
+    output.result(&document, || text(&document, stores))?;
     Ok(Exit::Done)
 }
 
@@ -87,7 +88,7 @@ fn line(standing: &Standing, archive: &Summary) -> Line {
     }
 }
 
-fn text(document: &Document) -> String {
+fn text(document: &Document, stores: usize) -> String {
     if document.archives.is_empty() {
         return "no archives yet; make one: sealift push\n".into();
     }
@@ -113,18 +114,20 @@ fn text(document: &Document) -> String {
             human(line.plain_bytes),
             human(line.stored_bytes),
             line.id.short(),
-            judged(line)
+            judged(line, stores)
         );
     }
     text
 }
 
-/// The verdict, what speaks against it, and what the keys came to.
-fn judged(line: &Line) -> String {
-    let verdict = verdict(line.verdict, &line.findings);
-    if line.proofs.is_empty() {
-        verdict
-    } else {
-        format!("{verdict}; keys: {}", key_states(&line.proofs))
+/// The verdict, what speaks against it, what the keys came to, and where it is not.
+fn judged(line: &Line, stores: usize) -> String {
+    let mut judged = verdict(line.verdict, &line.findings);
+    if !line.proofs.is_empty() {
+        judged = format!("{judged}; keys: {}", key_states(&line.proofs));
+    }
+    match line.stores.len() {
+        all if all == stores => judged,
+        some => format!("{judged}; in {some} of {stores} stores"),
     }
 }

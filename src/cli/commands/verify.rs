@@ -17,6 +17,7 @@ struct Document {
 
 #[derive(Serialize)]
 struct Checked {
+    stores: usize,
     archives: u64,
     blobs: u64,
 }
@@ -39,6 +40,7 @@ pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
     let mut document = Document {
         ok: true,
         checked: Checked {
+            stores: stores.contexts.len(),
             archives: 0,
             blobs: 0,
         },
@@ -120,15 +122,23 @@ fn text(document: &Document) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}: {}", violation.code, violation.message);
     }
-    let Checked { archives, blobs } = document.checked;
+    let Checked {
+        stores,
+        archives,
+        blobs,
+    } = document.checked;
     let verdict = match document.violations.len() {
         0 => "no violations".to_owned(),
         found => count(found as u64, "violation"),
     };
     let (archives, blobs) = (count(archives, "archive"), count(blobs, "blob"));
+    let stores = match stores {
+        1 => String::new(),
+        several => format!(" in {several} stores"),
+    };
     let _ = writeln!(
         text,
-        "{archives}: signatures and chain checked, {blobs} looked for: {verdict}"
+        "{archives}{stores}: signatures and chain checked, {blobs} looked for: {verdict}"
     );
     text
 }

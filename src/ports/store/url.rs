@@ -5,7 +5,7 @@
 
 use reqwest::Url;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 /// The address of a store.
@@ -170,7 +170,8 @@ impl StoreUrl {
 
     /// One folder has one address, whatever slashes and dots it was written with.
     fn normal(path: &Path) -> Self {
-        Self::Directory(path.components().collect())
+        let is_real = |part: &Component<'_>| *part != Component::CurDir;
+        Self::Directory(path.components().filter(is_real).collect())
     }
 }
 

@@ -1,0 +1,329 @@
+//! Several stores: each gets the same archives, and one that fails does not stop the others.
+
+use crate::support::{Host, NIGHTS, Outcome, Snapshot, copy_tree};
+use serde_json::Value;
+use std::error::Error;
+use std::fs;
+
+/// The settings of two stores, the host's own first.
+const BOTH: [&str; 2] = ["--store", "store,second"];
+
+fn with_both(args: &[&'static str]) -> Vec<&'static str> {
+    [args, &BOTH[..]].concat()
+}
+
+/// A host with a second, empty store beside its own.
+fn host() -> Result<Host, Box<dyn Error>> {
+    let host = Host::new()?;
+    fs::create_dir(host.path("second"))?;
+    Ok(host)
+}
+
+/// The objects of a store by their names in it.
+fn objects(host: &Host, store: &str) -> Result<Snapshot, Box<dyn Error>> {
+    let root = host.path(store);
+    let files = host.snapshot(store)?.into_iter();
+    let names = files.map(|(path, bytes)| Ok((path.strip_prefix(&root)?.to_owned(), bytes)));
+    names.collect()
+}
+
+fn state<'a>(pushed: &'a Value, name: &str) -> Result<&'a Value, Box<dyn Error>> {
+    let states = pushed["stores"].as_array().ok_or("no stores")?;
+    let is_it = |state: &&Value| {
+        state["store"]
+            .as_str()
+            .is_some_and(|url| url.ends_with(name))
+    };
+    Ok(states
+        .iter()
+        .find(is_it)
+        .ok_or(format!("no state of {name}"))?)
+}
+
+#[test]
+fn every_store_gets_the_same_objects() -> Outcome {
+    let host = host()?;
+    for night in NIGHTS {
+        host.add_night(night)?;
+    }
+    let pushed = host
+        .run(&with_both(&["push", "--json"]))?
+        .expect_code(0)?
+        .json()?;
+    assert_eq!(state(&pushed, "second")?["lacks"], 0);
+    assert_eq!(objects(&host, "store")?, objects(&host, "second")?);
+    let listed = host
+        .run(&with_both(&["list", "--json"]))?
+        .expect_code(0)?
+        .json()?;
+    assert_eq!(
+        listed["archives"][0]["stores"].as_array().map(Vec::len),
+        Some(2)
+    );
+    host.run(&with_both(&["verify"]))?.expect_code(0)?;
+    Ok(())
+}
+
+#[test]
+fn a_store_that_is_down_is_named_and_caught_up_by_the_next_push() -> Outcome {
+    let host = host()?;
+    host.add_night(NIGHTS[0])?;
+    host.run(&with_both(&["push"]))?.expect_code(0)?;
+    for (down, night) in [("second", NIGHTS[1]), ("store", NIGHTS[2])] {
+        fs::rename(host.path(down), host.path("away"))?;
+        host.add_night(night)?;
+        let run = host.run(&with_both(&["push", "--json"]))?.expect_code(4)?;
+        let pushed = run.json()?;
+        assert_eq!(pushed["archives"].as_array().map(Vec::len), Some(1));
+        let failure = state(&pushed, down)?["failure"]
+            .as_str()
+            .ok_or("no failure")?;
+        assert!(failure.contains("there is no store"), "{failure}");
+        assert!(
+            run.stderr.contains("\nhint: ") || run.stderr.starts_with("hint: "),
+            "{run:?}"
+        );
+        let verified = host
+            .run(&with_both(&["verify", "--json"]))?
+            .expect_code(5)?
+            .json()?;
+        assert_eq!(verified["violations"][0]["code"], "store-unreachable");
+        fs::rename(host.path("away"), host.path(down))?;
+        let verified = host
+            .run(&with_both(&["verify", "--json"]))?
+            .expect_code(5)?
+            .json()?;
+        assert_eq!(verified["violations"][0]["code"], "store-behind");
+        let caught_up = host
+            .run(&with_both(&["push", "--json"]))?
+            .expect_code(0)?
+            .json()?;
+        assert_eq!(state(&caught_up, down)?["copied"], 1);
+        assert_eq!(objects(&host, "store")?, objects(&host, "second")?);
+        host.run(&with_both(&["verify"]))?.expect_code(0)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_store_that_is_added_gets_the_whole_history() -> Outcome {
+    let host = host()?;
+    for night in NIGHTS {
+        host.push_night(night)?;
+    }
+    let pushed = host
+        .run(&with_both(&["push", "--json"]))?
+        .expect_code(0)?
+        .json()?;
+    assert_eq!(state(&pushed, "second")?["copied"], 3);
+    assert_eq!(objects(&host, "store")?, objects(&host, "second")?);
+    Ok(())
+}
+
+#[test]
+fn without_any_store_nothing_is_archived() -> Outcome {
+    let host = host()?;
+    fs::remove_dir_all(host.path("store"))?;
+    fs::remove_dir_all(host.path("second"))?;
+    let dump = host.add_night(NIGHTS[0])?;
+    let run = host
+        .run(&["push", &dump, BOTH[0], BOTH[1]])?
+        .expect_code(1)?;
+    assert!(run.stderr.contains("there is no store at"), "{run:?}");
+    Ok(())
+}
+
+#[test]
+fn an_emptied_store_is_not_filled_as_if_it_were_new() -> Outcome {
+    let host = host()?;
+    host.add_night(NIGHTS[0])?;
+    host.run(&with_both(&["push"]))?.expect_code(0)?;
+    // As the mount point of a disk that is not mounted.
+    fs::remove_dir_all(host.path("second"))?;
+    fs::create_dir(host.path("second"))?;
+    host.add_night(NIGHTS[1])?;
+    let run = host.run(&with_both(&["push"]))?.expect_code(4)?;
+    assert!(run.stderr.contains("is it mounted?"), "{run:?}");
+    let run = host.run(&with_both(&["push"]))?.expect_code(4)?;
+    assert!(run.stderr.contains("is it mounted?"), "{run:?}");
+    assert!(objects(&host, "second")?.is_empty());
+    host.run(&["replicate", "--to", "second"])?.expect_code(0)?;
+    host.run(&with_both(&["verify"]))?.expect_code(0)?;
+    Ok(())
+}
+
+#[test]
+fn what_one_store_cannot_give_is_fetched_from_the_next() -> Outcome {
+    let host = host()?;
+    host.add_night(NIGHTS[0])?;
+    host.run(&with_both(&["push"]))?.expect_code(0)?;
+    let fetch = |out: &'static str| {
+        let kit = [
+            "--config",
+            "recovery-kit/sealift.toml",
+            "--identity",
+            "recovery-kit/identity.txt",
+        ];
+        host.run(&[&["fetch", "--latest", "--out", out][..], &kit, &BOTH].concat())
+    };
+    fetch("whole")?.expect_code(0)?;
+    let blobs = host.snapshot("store/lazyit/blobs")?;
+    for (number, (path, bytes)) in blobs.iter().enumerate() {
+        let mut bytes = bytes.clone();
+        bytes[0] ^= 1;
+        match number % 3 {
+            0 => fs::write(path, bytes)?,
+            1 => fs::write(path, &bytes[1..])?,
+            _ => fs::remove_file(path)?,
+        }
+    }
+    let run = fetch("patched")?.expect_code(0)?;
+    assert!(run.stderr.contains("warning: "), "{run:?}");
+    fs::remove_dir_all(host.path("store"))?;
+    fetch("from-second")?.expect_code(0)?;
+    for file in [
+        ".env.prod",
+        "app-20260101-030000.dump",
+        "zitadel-20260101-030000.dump",
+    ] {
+        let whole = fs::read(host.path("whole").join(file))?;
+        assert!(
+            whole == fs::read(host.path("patched").join(file))?,
+            "{file}"
+        );
+        assert!(
+            whole == fs::read(host.path("from-second").join(file))?,
+            "{file}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn stores_that_went_different_ways_are_told_apart() -> Outcome {
+    let host = host()?;
+    host.push_night(NIGHTS[0])?;
+    host.run(&["replicate", "--to", "second"])?.expect_code(0)?;
+    host.push_night(NIGHTS[1])?;
+    // The second store gets another archive at the same place, from a state that knows no better.
+    host.add_night(NIGHTS[2])?;
+    let elsewhere = [
+        "push",
+        "backups/app-20260103-030000.dump",
+        "--store",
+        "second",
+        "--state",
+        "other",
+    ];
+    host.run(&elsewhere)?.expect_code(0)?;
+    let before = objects(&host, "second")?;
+    let run = host.run(&with_both(&["push"]))?.expect_code(4)?;
+    assert!(
+        run.stderr
+            .contains("another archive 2 than the store that was named first"),
+        "{run:?}"
+    );
+    assert_eq!(objects(&host, "second")?, before);
+    let verified = host
+        .run(&with_both(&["verify", "--json"]))?
+        .expect_code(5)?
+        .json()?;
+    let codes: Vec<&str> = verified["violations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|violation| violation["code"].as_str())
+        .collect();
+    assert!(codes.contains(&"store-at-odds"), "{codes:?}");
+    let run = host
+        .run(&["replicate", "--to", "second", "--json"])?
+        .expect_code(5)?;
+    assert_eq!(run.json()?["refused"][0]["archive"], 2);
+    Ok(())
+}
+
+#[test]
+fn a_copy_is_made_once_and_only_of_what_is_whole() -> Outcome {
+    let host = host()?;
+    for night in NIGHTS {
+        host.push_night(night)?;
+    }
+    let copied = host
+        .run(&["replicate", "--to", "second", "--json"])?
+        .expect_code(0)?
+        .json()?;
+    assert_eq!(copied["copied"], serde_json::json!([1, 2, 3]));
+    assert_eq!(objects(&host, "store")?, objects(&host, "second")?);
+    let again = host
+        .run(&["replicate", "--to", "second", "--json"])?
+        .expect_code(0)?
+        .json()?;
+    assert_eq!((&again["blobs"], &again["present"]), (&0.into(), &3.into()));
+    // A blob that is lost in the copy is put back; one that is damaged in the original is not copied.
+    let blobs = host.snapshot("second/lazyit/blobs")?;
+    fs::remove_file(&blobs[0].0)?;
+    let healed = host
+        .run(&["replicate", "--to", "second", "--json"])?
+        .expect_code(0)?
+        .json()?;
+    assert_eq!(healed["blobs"], 1);
+    fs::create_dir(host.path("third"))?;
+    let original = host.snapshot("store/lazyit/blobs")?;
+    for (path, bytes) in &original {
+        let mut bytes = bytes.clone();
+        bytes[7] ^= 1;
+        fs::write(path, bytes)?;
+    }
+    let run = host
+        .run(&["replicate", "--to", "third", "--json"])?
+        .expect_code(5)?;
+    assert_eq!(run.json()?["refused"].as_array().map(Vec::len), Some(3));
+    assert!(run.stderr.contains("was not copied"), "{run:?}");
+    assert!(objects(&host, "third")?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_copy_of_nothing_or_onto_itself_is_refused() -> Outcome {
+    let host = host()?;
+    host.run(&["replicate", "--to", "second"])?.expect_code(6)?;
+    host.run(&["replicate", "--to", "./store"])?
+        .expect_code(2)?;
+    host.run(&["replicate", "--to", "absent"])?.expect_code(1)?;
+    host.run(&["list", "--store", "store,./store"])?
+        .expect_code(2)?;
+    Ok(())
+}
+
+#[test]
+fn a_host_is_set_up_for_several_stores() -> Outcome {
+    let host = Host::bare()?;
+    fs::create_dir(host.path("backups"))?;
+    copy_tree(
+        &crate::support::fixtures().join("nights/zitadel-secrets"),
+        &host.path("zitadel-secrets"),
+    )?;
+    fs::copy(
+        crate::support::fixtures().join("nights/.env.prod"),
+        host.path(".env.prod"),
+    )?;
+    let init = [
+        "init",
+        "--store",
+        "one,s3://bucket/lazyit?region=eu-1",
+        "--env-file",
+        ".env.prod",
+        "--include",
+        "zitadel-secrets=zitadel-secrets",
+    ];
+    host.run(&init)?.expect_code(0)?;
+    assert!(host.path("one").is_dir());
+    for file in ["sealift.toml", "recovery-kit/sealift.toml"] {
+        let text = fs::read_to_string(host.path(file))?;
+        assert!(
+            text.contains("\"s3://bucket/lazyit?region=eu-1\",\n]"),
+            "{file}: {text}"
+        );
+    }
+    Ok(())
+}
