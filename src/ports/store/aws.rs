@@ -52,13 +52,16 @@ pub(super) async fn load(http: &Http, profile: Option<&str>, region: Option<&str
 #[derive(Debug)]
 pub(super) struct Chain {
     provider: Option<SharedCredentialsProvider>,
+    /// The profile that was asked for.
+    profile: Option<String>,
     last: Mutex<Option<(Arc<AwsCredential>, Timestamp)>>,
 }
 
 impl Chain {
-    pub(super) fn new(config: &SdkConfig) -> Self {
+    pub(super) fn new(config: &SdkConfig, profile: Option<&str>) -> Self {
         Self {
             provider: config.credentials_provider(),
+            profile: profile.map(str::to_owned),
             last: Mutex::default(),
         }
     }
@@ -76,9 +79,9 @@ impl CredentialProvider for Chain {
         {
             return Ok(Arc::clone(credential));
         }
-        let provider = self.provider.as_ref().ok_or_else(|| refused(None))?;
+        let provider = self.provider.as_ref().ok_or_else(|| self.refused(None))?;
         let found = provider.provide_credentials().await;
-        let found = found.map_err(|error| refused(Some(&error)))?;
+        let found = found.map_err(|error| self.refused(Some(&error)))?;
         let expiry = found.expiry().and_then(|at| Timestamp::try_from(at).ok());
         let until = expiry.map_or(now + RENEWAL, |at| at - BEFORE_EXPIRY);
         let credential = Arc::new(AwsCredential {
@@ -91,18 +94,26 @@ impl CredentialProvider for Chain {
     }
 }
 
-fn refused(error: Option<&(dyn Error + 'static)>) -> object_store::Error {
-    let last = error.and_then(|error| causes(error).last());
-    let said = last.map_or_else(|| "no way to them is set up".into(), ToString::to_string);
-    let has_expired = said.contains("expired") || said.contains("Expired");
-    let refusal = if has_expired {
-        Refusal::Expired
-    } else {
-        Refusal::NoCredentials
-    };
-    object_store::Error::Unauthenticated {
-        path: String::new(),
-        source: Box::new(Answer { refusal, said }),
+impl Chain {
+    fn refused(&self, error: Option<&(dyn Error + 'static)>) -> object_store::Error {
+        let last = error.and_then(|error| causes(error).last());
+        let said = last.map_or_else(|| "no way to them is set up".into(), ToString::to_string);
+        // What follows is a report of every link of the chain.
+        let (said, report) = said.split_once(". Attempted:").unwrap_or((&said, ""));
+        let has_expired = [said, report].iter().any(|text| text.contains("xpired"));
+        let refusal = if has_expired {
+            Refusal::Expired
+        } else {
+            Refusal::NoCredentials
+        };
+        let said = match &self.profile {
+            Some(profile) => format!("{said}, with the profile {profile:?} first"),
+            None => said.to_owned(),
+        };
+        object_store::Error::Unauthenticated {
+            path: String::new(),
+            source: Box::new(Answer { refusal, said }),
+        }
     }
 }
 

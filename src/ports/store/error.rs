@@ -102,7 +102,7 @@ impl StoreError {
         store: &StoreUrl,
         error: object_store::Error,
     ) -> Self {
-        let (object, store) = (object.to_owned(), store.to_string());
+        let (object, store) = (object.to_owned(), store.identity());
         if let Some(answer) = causes(&error).find_map(|cause| cause.downcast_ref::<Answer>()) {
             return Self::Refused {
                 action,
@@ -130,7 +130,7 @@ impl StoreError {
         store: &StoreUrl,
         error: io::Error,
     ) -> Self {
-        let (object, store) = (object.to_owned(), store.to_string());
+        let (object, store) = (object.to_owned(), store.identity());
         Self::Failed {
             action,
             object,

@@ -17,6 +17,7 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
     HttpResponseBody, HttpService,
 };
+use reqwest::header::{CONTENT_LENGTH, HeaderValue};
 use reqwest::{Response, Url};
 use std::error::Error;
 use std::io;
@@ -99,6 +100,12 @@ impl Http {
         let mut request = reqwest::Request::new(parts.method, url);
         *request.headers_mut() = parts.headers;
         if body.content_length() > 0 {
+            // A body in pieces has no length of its own, and not every server takes one without.
+            let length = HeaderValue::from(body.content_length());
+            request
+                .headers_mut()
+                .entry(CONTENT_LENGTH)
+                .or_insert(length);
             let body = self.paced(body, moved.clone());
             *request.body_mut() = Some(reqwest::Body::wrap_stream(body));
         }

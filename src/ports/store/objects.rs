@@ -97,7 +97,7 @@ impl Store {
         let bytes = found.meta.size;
         let wrong_size = || StoreError::WrongSize {
             object: object.into(),
-            store: self.url.to_string(),
+            store: self.url.identity(),
             bytes,
         };
         let fits = match reading.size {

@@ -110,7 +110,10 @@ async fn s3(bucket: &BucketUrl, network: &Network) -> Opened {
         .with_bucket_name(&bucket.bucket)
         .with_region(region)
         .with_virtual_hosted_style_request(!path_style)
-        .with_credentials(Arc::new(aws::Chain::new(&config)))
+        .with_credentials(Arc::new(aws::Chain::new(
+            &config,
+            options.profile.as_deref(),
+        )))
         .with_allow_http(options.allow_http)
         .with_retry(no_retry())
         .with_http_connector(network.http.clone());
