@@ -5,6 +5,7 @@
 )]
 
 mod crash;
+mod credentials;
 mod cycle;
 mod distrust;
 mod dumps;
@@ -19,6 +20,7 @@ mod recipients;
 mod recovery;
 mod refusals;
 mod restore_commands;
+mod reuse;
 mod setup;
 mod several;
 mod support;

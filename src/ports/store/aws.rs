@@ -160,3 +160,40 @@ impl Adapter {
         HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_credential_types::Credentials;
+    use aws_credential_types::credential_fn::provide_credentials_fn;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::SystemTime;
+
+    /// How often the chain is asked for two requests, with credentials that last so long.
+    async fn asked(lasts: Option<Duration>) -> Result<u32, object_store::Error> {
+        let asked = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&asked);
+        let provider = provide_credentials_fn(move || {
+            let number = counter.fetch_add(1, Ordering::Relaxed);
+            let expiry = lasts.map(|lasts| SystemTime::now() + lasts);
+            let key = format!("key-{number}");
+            std::future::ready(Ok(Credentials::new(key, "secret", None, expiry, "test")))
+        });
+        let chain = Chain {
+            provider: Some(SharedCredentialsProvider::new(provider)),
+            profile: None,
+            last: Mutex::default(),
+        };
+        assert_eq!(chain.get_credential().await?.key_id, "key-0");
+        chain.get_credential().await?;
+        Ok(asked.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn credentials_are_renewed_before_they_expire() -> Result<(), object_store::Error> {
+        assert_eq!(asked(None).await?, 1);
+        assert_eq!(asked(Some(Duration::from_mins(6))).await?, 1);
+        assert_eq!(asked(Some(Duration::from_mins(4))).await?, 2);
+        Ok(())
+    }
+}

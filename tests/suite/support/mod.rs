@@ -5,6 +5,8 @@
 //! written outside the host's folder.
 
 pub mod postgres;
+pub mod proxy;
+pub mod servers;
 
 use serde_json::Value;
 use std::error::Error;
