@@ -2,7 +2,7 @@
 
 use crate::cli::failure::Failure;
 use crate::cli::settings_file::{addresses, quoted};
-use sealift::{StoreUrl, create_private_folder, write_new};
+use sealift::{BucketUrl, Service, StoreUrl, create_private_folder, shell_word, write_new};
 use std::path::PathBuf;
 
 /// What goes into the kit.
@@ -78,7 +78,7 @@ impl Kit<'_> {
              Then follow `../recovered/RESTORE.md`.\n\n\
              ## Without sealift\n\n\
              With a copy of the store as a folder, and sha256sum, ssh-keygen, age, zstd, jq and tar:\n\n\
-             ```sh\nsh recover.sh STORE_DIR identity.txt ../recovered\n```\n\n\
+             ```sh\n{copies}sh recover.sh STORE_DIR identity.txt ../recovered\n```\n\n\
              ## What must not be lost\n\n\
              {identity}\n\n{openers}\n\
              The signers whose archives are believed:\n\n{signers}\n\
@@ -89,6 +89,11 @@ impl Kit<'_> {
              4. The attachments. Then start everything, and sign in.\n\n\
              Never `down -v`. Never generate new keys.\n",
             before = self.before(),
+            copies = self
+                .stores
+                .iter()
+                .filter_map(copy_command)
+                .collect::<String>(),
             identity = self.identity(),
             openers = self.openers(),
             signers = indented(self.signers.lines()),
@@ -143,6 +148,41 @@ impl Kit<'_> {
             indented(self.secret_recipients)
         )
     }
+}
+
+/// The command of a service's own tool that copies a bucket into a folder.
+fn copy_command(store: &StoreUrl) -> Option<String> {
+    let StoreUrl::Bucket(bucket) = store else {
+        return None;
+    };
+    let BucketUrl {
+        service,
+        bucket: name,
+        prefix,
+        options,
+    } = &**bucket;
+    let option = |flag: &str, value: &Option<String>| {
+        let value = value
+            .as_ref()
+            .map(|value| format!(" {flag} {}", shell_word(value)));
+        value.unwrap_or_default()
+    };
+    let place = shell_word(&format!("{name}/{prefix}"));
+    Some(match service {
+        Service::S3 => format!(
+            "aws s3 sync s3://{place} STORE_DIR{}{}\n",
+            option("--endpoint-url", &options.endpoint),
+            option("--region", &options.region),
+        ),
+        Service::Gcs => format!("gcloud storage rsync --recursive gs://{place} STORE_DIR\n"),
+        Service::Azure => {
+            let account = options.account.as_deref().unwrap_or("ACCOUNT");
+            let own = format!("https://{account}.blob.core.windows.net");
+            let server = options.endpoint.as_ref().unwrap_or(&own);
+            let all = shell_word(&format!("{server}/{name}/{prefix}/*"));
+            format!("azcopy copy {all} STORE_DIR --recursive\n")
+        }
+    })
 }
 
 fn indented(lines: impl IntoIterator<Item: std::fmt::Display>) -> String {

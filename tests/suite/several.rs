@@ -4,6 +4,7 @@ use crate::support::{Host, NIGHTS, Outcome, Snapshot, copy_tree};
 use serde_json::Value;
 use std::error::Error;
 use std::fs;
+use std::time::{Duration, Instant};
 
 /// The settings of two stores, the host's own first.
 const BOTH: [&str; 2] = ["--store", "store,second"];
@@ -318,6 +319,9 @@ fn a_host_is_set_up_for_several_stores() -> Outcome {
     ];
     host.run(&init)?.expect_code(0)?;
     assert!(host.path("one").is_dir());
+    let page = fs::read_to_string(host.path("recovery-kit/RECOVERY.md"))?;
+    let copy = "aws s3 sync s3://bucket/lazyit STORE_DIR --region eu-1\nsh recover.sh STORE_DIR";
+    assert!(page.contains(copy), "{page}");
     for file in ["sealift.toml", "recovery-kit/sealift.toml"] {
         let text = fs::read_to_string(host.path(file))?;
         assert!(
@@ -325,5 +329,26 @@ fn a_host_is_set_up_for_several_stores() -> Outcome {
             "{file}: {text}"
         );
     }
+    Ok(())
+}
+
+#[test]
+fn the_limit_on_what_is_sent_holds_for_all_stores_together() -> Outcome {
+    let host = host()?;
+    host.add_night(NIGHTS[0])?;
+    let start = Instant::now();
+    let limited = ["push", "--json", "--limit-upload", "400k"];
+    let pushed = host.run(&with_both(&limited))?.expect_code(0)?.json()?;
+    let sent = pushed["archives"][0]["stored_bytes"]
+        .as_f64()
+        .ok_or("no bytes")?
+        * 2.0;
+    // The blob that is sent last need not be waited for.
+    let least = Duration::from_secs_f64(sent / 400_000.0 / 2.0);
+    assert!(
+        start.elapsed() > least,
+        "{sent} bytes in {:?}",
+        start.elapsed()
+    );
     Ok(())
 }
