@@ -33,7 +33,7 @@ pub struct Stores {
 #[derive(Default)]
 struct Opening {
     opened: Vec<Store>,
-    failed: Vec<(String, StoreError)>,
+    failed: Vec<(StoreUrl, StoreError)>,
 }
 
 /// An archive, read anew from the first store that still has it, and verified.
@@ -159,7 +159,7 @@ impl Session {
             match Store::open(url, &settings.instance, &network).await {
                 Ok(store) => opening.opened.push(store),
                 Err(error) if urls.len() == 1 => return Err(error.into()),
-                Err(error) => opening.failed.push((url.to_string(), error)),
+                Err(error) => opening.failed.push((url.clone(), error)),
             }
         }
         if opening.opened.is_empty() && !opening.failed.is_empty() {

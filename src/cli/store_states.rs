@@ -55,7 +55,7 @@ pub async fn bring_up_to_date(stores: &Stores) -> Result<Vec<StoreState>, Failur
     let states: Vec<StoreState> = caught_up
         .into_iter()
         .map(|state| StoreState {
-            store: state.store,
+            store: state.store.to_string(),
             copied: state.copied,
             lacks: state.lacks,
             failure: state.failure,

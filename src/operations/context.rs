@@ -2,9 +2,10 @@
 
 use crate::formats::signature::TrustedSigners;
 use crate::ports::index::{Index, IndexError};
-use crate::ports::store::Store;
+use crate::ports::store::{Store, StoreUrl};
 use crate::words::cancel::Cancel;
 use crate::words::clock::Clock;
+use crate::words::ids::Instance;
 use crate::words::monitor::Monitor;
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,10 +71,15 @@ impl SharedIndex {
 }
 
 impl Context {
-    /// What the index calls this store: another instance in it is another store.
+    /// What the index calls this store.
     #[must_use]
     pub fn store_key(&self) -> String {
-        let store = self.store.url().identity();
-        format!("{store}#{}", self.store.instance())
+        store_key(self.store.url(), self.store.instance())
     }
+}
+
+/// What the index calls a store: another instance in it is another store.
+#[must_use]
+pub fn store_key(url: &StoreUrl, instance: &Instance) -> String {
+    format!("{}#{instance}", url.identity())
 }

@@ -5,8 +5,8 @@
 //! different archives at one place, the one that the operator named first counts.
 
 use super::catalog::{Broken, Catalog, Summary};
-use super::context::Context;
-use crate::ports::store::StoreError;
+use super::context::{Context, store_key};
+use crate::ports::store::{StoreError, StoreUrl};
 use crate::words::ids::{ArchiveId, Sequence};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
@@ -33,8 +33,8 @@ pub struct Reached {
 /// A store that takes no part, or not the whole time.
 #[derive(Clone, Debug)]
 pub struct LeftOut {
-    /// The store's URL.
-    pub store: String,
+    /// The store.
+    pub store: StoreUrl,
     /// Why, in a sentence.
     pub reason: String,
     /// Whether there is no point in trying again at once.
@@ -67,7 +67,7 @@ impl LeftOut {
     #[must_use]
     pub fn behind(context: &Context, reason: impl Into<String>) -> Self {
         Self {
-            store: context.store.url().to_string(),
+            store: context.store.url().clone(),
             reason: reason.into(),
             has_failed: false,
         }
@@ -99,6 +99,21 @@ impl Standing {
             }
         }
         standing.or_the_first_failure()
+    }
+
+    /// The same, with what is remembered of stores that could not even be opened: an archive that
+    /// only they have still has its place in the chain.
+    #[must_use]
+    pub fn with_heads_of(mut self, left_out: &[LeftOut]) -> Self {
+        let Some(context) = self.reached.first().map(|store| &store.context) else {
+            return self;
+        };
+        for out in left_out {
+            let key = store_key(&out.store, context.store.instance());
+            let seen = context.index.ask(|index| index.head(&key));
+            self.highest_seen = self.highest_seen.max(seen);
+        }
+        self
     }
 
     /// The same, where stores that show nothing at all of what they had take no part: nothing may be

@@ -271,7 +271,7 @@ impl Host {
             stored_bytes,
             captured_at,
             ..
-        } = push(std::slice::from_ref(context), &self.keys, request).await?;
+        } = push(std::slice::from_ref(context), &[], &self.keys, request).await?;
         Ok(format!(
             "push: archive {sequence}, captured {captured_at}: {plain_bytes} bytes, of which \
              {new_bytes} are new; stored {stored_bytes}"

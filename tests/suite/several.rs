@@ -107,6 +107,27 @@ fn a_store_that_is_down_is_named_and_caught_up_by_the_next_push() -> Outcome {
 }
 
 #[test]
+fn stores_that_each_lack_something_are_filled_from_each_other() -> Outcome {
+    let host = host()?;
+    let away = |store: &str, dump: &str| -> Outcome {
+        fs::rename(host.path(store), host.path("away"))?;
+        host.run(&["push", dump, BOTH[0], BOTH[1]])?
+            .expect_code(4)?;
+        Ok(fs::rename(host.path("away"), host.path(store))?)
+    };
+    host.push_night(NIGHTS[0])?;
+    // The second store has nothing yet, and now the first is away.
+    away("store", &host.add_night(NIGHTS[1])?)?;
+    let dump = host.add_night(NIGHTS[2])?;
+    let pushed = host.run(&["push", "--json", &dump, BOTH[0], BOTH[1]])?;
+    let pushed = pushed.expect_code(0)?.json()?;
+    assert_eq!(pushed["archives"][0]["sequence"], 3);
+    assert_eq!(objects(&host, "store")?, objects(&host, "second")?);
+    host.run(&with_both(&["verify"]))?.expect_code(0)?;
+    Ok(())
+}
+
+#[test]
 fn a_store_that_is_added_gets_the_whole_history() -> Outcome {
     let host = host()?;
     for night in NIGHTS {

@@ -226,7 +226,14 @@ impl Pusher {
             })?,
             tool: concat!("sealift ", env!("CARGO_PKG_VERSION")).into(),
         };
-        match push(&self.stores.contexts, &self.keys, request).await {
+        match push(
+            &self.stores.contexts,
+            &self.stores.left_out,
+            &self.keys,
+            request,
+        )
+        .await
+        {
             Ok(pushed) => Ok(Some(pushed)),
             Err(PushError::Backups(error @ BackupsError::Growing(_))) if self.every_pair => {
                 note("warning", &format!("{error}; it is left for the next push"));
@@ -246,7 +253,7 @@ impl Pusher {
     /// What has failed is not waited for again.
     fn leave_out(&mut self, left_out: &[LeftOut]) {
         for out in left_out.iter().filter(|out| out.has_failed) {
-            let is_it = |context: &Context| context.store.url().to_string() == out.store;
+            let is_it = |context: &Context| *context.store.url() == out.store;
             if self.stores.contexts.iter().any(is_it) {
                 self.stores.contexts.retain(|context| !is_it(context));
                 self.stores.left_out.push(out.clone());

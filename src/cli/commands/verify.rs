@@ -47,7 +47,12 @@ pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
         violations: Vec::new(),
     };
     for out in stores.left_out {
-        document.add(&out.store, "store-unreachable", None, out.reason);
+        document.add(
+            &out.store.to_string(),
+            "store-unreachable",
+            None,
+            out.reason,
+        );
     }
     let several = stores.contexts.len() > 1;
     for context in &stores.contexts {

@@ -134,13 +134,14 @@ impl PushKeys {
     }
 }
 
-/// Archives one pair in every store that is up to date; at least one is. The caller holds the host's
-/// lock.
+/// Archives one pair in every store that is up to date; at least one is. Those that were left out
+/// before are not asked again. The caller holds the host's lock.
 ///
 /// # Errors
 /// [`PushError`]; nothing is archived then, and the index is as it was.
 pub async fn push(
     stores: &[Context],
+    left_out: &[LeftOut],
     keys: &PushKeys,
     request: PushRequest,
 ) -> Result<Pushed, PushError> {
@@ -152,6 +153,7 @@ pub async fn push(
         }
     }
     let standing = Standing::read(stores).await?.without_emptied()?;
+    let standing = standing.with_heads_of(left_out);
     standing.complain();
     let mut targets = Targets::choose(standing)?;
     let context = targets.first().clone();

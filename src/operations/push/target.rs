@@ -4,7 +4,7 @@ use super::error::PushError;
 use crate::operations::catalog::Catalog;
 use crate::operations::context::Context;
 use crate::operations::pipeline::Dropped;
-use crate::operations::standing::{LeftOut, Standing};
+use crate::operations::standing::{LeftOut, Reached, Standing};
 
 /// The stores of one push.
 pub(super) struct Targets {
@@ -17,14 +17,19 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    /// The stores that have every archive so far.
+    /// The stores that have every archive so far; if none has, those that can be filled.
     pub(super) fn choose(standing: Standing) -> Result<Self, PushError> {
         let catalog = standing.merged();
         let failed = standing.failed.iter();
         let mut left_out: Vec<LeftOut> = failed
             .map(|(context, error)| LeftOut::failed(context, error))
             .collect();
-        let (current, behind) = standing.split(&catalog);
+        let (mut current, mut behind) = standing.split(&catalog);
+        if current.is_empty() {
+            // Each lacks what another has: as good as any, and filled from each other afterwards.
+            let is_well = |store: &Reached| store.is_at_odds(&catalog).is_none();
+            (current, behind) = behind.into_iter().partition(is_well);
+        }
         for store in behind {
             let context = &store.context;
             left_out.push(match store.is_at_odds(&catalog) {
@@ -34,7 +39,7 @@ impl Targets {
         }
         let current: Vec<Context> = current.into_iter().map(|store| store.context).collect();
         if current.is_empty() {
-            return Err(PushError::Bug("no store has every archive"));
+            return Err(PushError::Bug("every store is at odds with the first"));
         }
         Ok(Self {
             current,
