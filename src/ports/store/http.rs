@@ -29,6 +29,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 const CONNECT: Duration = Duration::from_secs(10);
 /// Bytes go out in pieces of this size, so that a limit is a rate and not a burst.
 const PIECE: usize = 16 * 1024;
+/// Linux lets a connection's send buffer grow to this.
+const SYSTEM_BUFFER: usize = SYSTEM_BUFFER_KIB as usize * 1024;
+const SYSTEM_BUFFER_KIB: u32 = 4 * 1024;
 /// No error answer is read any further.
 const ANSWER_MAX: usize = 16 * 1024;
 /// Servers refuse requests whose date is farther from theirs than this.
@@ -63,6 +66,7 @@ impl Http {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls(ca_bundle)?)
             .connect_timeout(CONNECT)
+            .tcp_user_timeout(patience)
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("sealift/", env!("CARGO_PKG_VERSION")))
@@ -130,12 +134,16 @@ impl Http {
                 Err(error) => vec![Err(error)],
             })
         });
+        let patience = self.patience;
+        let mut sent = 0;
         pieces.then(move |piece| {
             let (upload, moved) = (Arc::clone(&upload), moved.clone());
+            sent += piece.as_ref().map_or(0, Bytes::len);
             async move {
                 let piece: Bytes = piece?;
+                moved.wait_for_us();
                 upload.pass(piece.len()).await;
-                moved.now();
+                moved.wait_for_them(in_buffers(sent, patience));
                 Ok(piece)
             }
         })
@@ -207,31 +215,48 @@ impl HttpConnector for Http {
     }
 }
 
-/// When bytes last moved.
+/// Since when the other side has had the word; it has not while a limit holds us back.
 #[derive(Clone)]
-struct Moved(Arc<Mutex<Instant>>);
+struct Moved(Arc<Mutex<Option<Instant>>>);
 
 impl Default for Moved {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+        Self(Arc::new(Mutex::new(Some(Instant::now()))))
     }
 }
 
 impl Moved {
-    fn now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    fn wait_for_us(&self) {
+        self.set(None);
+    }
+
+    /// The other side's time starts, a while from now.
+    fn wait_for_them(&self, from: Duration) {
+        self.set(Some(Instant::now() + from));
+    }
+
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 
     /// Comes back once nothing has moved for so long.
     async fn stalled(&self, patience: Duration) {
         loop {
-            let moved = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if moved.elapsed() >= patience {
+            let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let since = since.unwrap_or_else(Instant::now);
+            if since.elapsed() >= patience {
                 return;
             }
-            sleep_until(moved + patience).await;
+            sleep_until(since + patience).await;
         }
     }
+}
+
+/// How long what was handed over may take to leave this host: up to some MiB of it are in the
+/// system's buffers, where nobody sees them move.
+fn in_buffers(sent: usize, patience: Duration) -> Duration {
+    let kib = u32::try_from(sent.min(SYSTEM_BUFFER) / 1024).unwrap_or(0);
+    patience * 3 * kib / SYSTEM_BUFFER_KIB
 }
 
 /// How far the clock of a server is from this host's, in either direction.
