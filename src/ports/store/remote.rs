@@ -115,6 +115,8 @@ async fn s3(bucket: &BucketUrl, network: &Network) -> Opened {
             options.profile.as_deref(),
         )))
         .with_allow_http(options.allow_http)
+        // One object is deleted at a time, and an answer of its own says why not.
+        .with_disable_bulk_delete(true)
         .with_retry(no_retry())
         .with_http_connector(network.http.clone());
     if let Some(endpoint) = endpoint {
