@@ -4,6 +4,8 @@
 use super::http::{Http, causes};
 use super::refusal::{Answer, Refusal};
 use async_trait::async_trait;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::http::{
@@ -37,7 +39,8 @@ pub(super) async fn load(http: &Http, profile: Option<&str>, region: Option<&str
             },
         })
     });
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
+    let defaults = aws_config::defaults(BehaviorVersion::v2026_01_12());
+    let mut loader = defaults.http_client(http.clone());
     if let Some(profile) = profile {
         loader = loader.profile_name(profile);
     }
@@ -45,7 +48,23 @@ pub(super) async fn load(http: &Http, profile: Option<&str>, region: Option<&str
         // Else the chain asks for it, up to the metadata of an instance that is none.
         loader = loader.region(aws_config::Region::new(region.to_owned()));
     }
-    loader.load().await
+    let config = loader.load().await;
+    let Some(profile) = profile else {
+        return config;
+    };
+    // The chain takes keys from the environment before those of a profile, even of one that was
+    // asked for by name.
+    let provider_config = ProviderConfig::default()
+        .with_http_client(http)
+        .with_region(config.region().cloned());
+    let provider = ProfileFileCredentialsProvider::builder()
+        .profile_name(profile)
+        .configure(&provider_config)
+        .build();
+    config
+        .into_builder()
+        .credentials_provider(SharedCredentialsProvider::new(provider))
+        .build()
 }
 
 /// The chain, and what it gave last.
