@@ -85,9 +85,16 @@ impl Network {
 
     /// A variable of the environment.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
-        let mut variables = self.environment.iter();
-        let (_, value) = variables.find(|(key, value)| key == name && !value.is_empty())?;
+        let mut variables = self.variables(name);
+        let (_, value) = variables.find(|(key, _)| *key == name)?;
         Some(value)
+    }
+
+    /// The variables whose names begin so; an empty one is as good as none.
+    pub(super) fn variables(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+        let variables = self.environment.iter();
+        let variables = variables.map(|(name, value)| (name.as_str(), value.as_str()));
+        variables.filter(move |(name, value)| name.starts_with(prefix) && !value.is_empty())
     }
 
     /// The attempts at one request, which starts now.

@@ -134,11 +134,7 @@ async fn s3(bucket: &BucketUrl, network: &Network) -> Opened {
 
 fn gcs(bucket: &BucketUrl, network: &Network) -> Opened {
     let mut builder = GoogleCloudStorageBuilder::new();
-    for (name, value) in network
-        .environment
-        .iter()
-        .filter(|(name, _)| name.starts_with("GOOGLE_"))
-    {
+    for (name, value) in network.variables("GOOGLE_") {
         if let Ok(key) = name.to_ascii_lowercase().parse() {
             builder = builder.with_config(key, value);
         }
@@ -155,11 +151,7 @@ fn gcs(bucket: &BucketUrl, network: &Network) -> Opened {
 
 fn azure(bucket: &BucketUrl, network: &Network) -> Opened {
     let mut builder = MicrosoftAzureBuilder::new();
-    for (name, value) in network
-        .environment
-        .iter()
-        .filter(|(name, _)| name.starts_with("AZURE_"))
-    {
+    for (name, value) in network.variables("AZURE_") {
         if let Ok(key) = name.to_ascii_lowercase().parse() {
             builder = builder.with_config(key, value);
         }
