@@ -20,6 +20,7 @@ use object_store::client::{
 use reqwest::header::{CONTENT_LENGTH, HeaderValue};
 use reqwest::{Response, Url};
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,6 +37,10 @@ const SYSTEM_BUFFER_KIB: u32 = 4 * 1024;
 const ANSWER_MAX: usize = 16 * 1024;
 /// Servers refuse requests whose date is farther from theirs than this.
 const SKEW_MAX: Duration = Duration::from_mins(15);
+
+/// The headers that the metadata servers of Google and of Azure ask for: the last place to get
+/// credentials from, which most hosts do not have.
+const METADATA: [&str; 2] = ["metadata-flavor", "metadata"];
 
 /// An HTTP client with limits.
 #[derive(Clone, Debug)]
@@ -176,6 +181,21 @@ impl Http {
 #[async_trait]
 impl HttpService for Http {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let mut headers = METADATA.iter();
+        if !headers.any(|name| request.headers().contains_key(*name)) {
+            return self.exchange(request).await;
+        }
+        match self.exchange(request).await {
+            Ok(response) if response.status().is_success() => Ok(response),
+            Ok(response) => Err(no_metadata(&response.status())),
+            Err(error) => Err(lasting(&error).unwrap_or(error)),
+        }
+    }
+}
+
+impl Http {
+    /// Sends a request, and makes an error of an answer that is one.
+    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let response = self.send(request).await?;
         if response.status().is_success() {
             return Ok(self.received(response));
@@ -313,6 +333,18 @@ fn message(text: &str) -> Option<String> {
         .unwrap_or_default()
         .trim_end_matches('.');
     (!line.is_empty()).then(|| line.chars().take(200).collect())
+}
+
+/// What it means that a metadata server failed, unless it is there and only busy.
+fn lasting(error: &HttpError) -> Option<HttpError> {
+    let answer = causes(error).find_map(|cause| cause.downcast_ref::<Answer>())?;
+    (answer.refusal != Refusal::Unavailable).then(|| no_metadata(answer))
+}
+
+fn no_metadata(said: &dyn fmt::Display) -> HttpError {
+    let said = format!("none are set, and there is no metadata server that has some: {said}");
+    let refusal = Refusal::NoCredentials;
+    HttpError::new(HttpErrorKind::Unknown, Answer { refusal, said })
 }
 
 fn stalled(patience: Duration) -> HttpError {
