@@ -8,7 +8,7 @@ use super::Store;
 use super::error::StoreError;
 use super::http::header;
 use super::refusal::Refusal;
-use super::{Deletion, StoreUrl};
+use super::{Deletion, Service, StoreUrl};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -91,12 +91,12 @@ impl Store {
         let clock_ahead = self.clock_ahead().await?;
         let object = self.scratch();
         let mut reached = self.clone();
-        let (versions, checksums) = match self.write_scratch(&object).await {
-            Ok(versions) => (versions, Checksums::Taken),
+        let checksums = match self.write_scratch(&object, SCRATCH).await {
+            Ok(_) => Checksums::Taken,
             Err(error) => {
                 reached = self.without_checksums().await?;
-                match reached.write_scratch(&object).await {
-                    Ok(versions) => (versions, Checksums::Refused),
+                match reached.write_scratch(&object, SCRATCH).await {
+                    Ok(_) => Checksums::Refused,
                     Err(_) => return Err(error),
                 }
             }
@@ -113,7 +113,7 @@ impl Store {
             exclusivity: reached.exclusivity().await?,
             lists,
             ranges: reached.reads_ranges(&object).await?,
-            versions,
+            versions: reached.keeps_versions().await?,
             lock: reached.lock_of(&object).await?,
             deletion: reached.delete_unnamed(&object).await?,
         })
@@ -209,17 +209,62 @@ impl Store {
         format!("{}/{:016x}", self.folder(), fastrand::u64(..))
     }
 
-    /// Writes a scratch object and says whether the store keeps versions.
-    async fn write_scratch(&self, object: &str) -> Result<bool, StoreError> {
+    /// Writes a scratch object; what comes back is its version, if the store has a name for it.
+    async fn write_scratch(
+        &self,
+        object: &str,
+        bytes: &'static [u8],
+    ) -> Result<Option<String>, StoreError> {
         let path = ObjectPath::from(object);
         let write = || async {
-            let written = self
-                .objects
-                .put(&path, PutPayload::from_static(SCRATCH))
-                .await;
+            let written = self.objects.put(&path, PutPayload::from_static(bytes));
+            let written = written.await;
             written.map_err(|error| self.failed("write", object, error))
         };
-        Ok(self.keep_trying(write).await?.version.is_some())
+        Ok(self.keep_trying(write).await?.version)
+    }
+
+    /// Finds out whether what is overwritten can still be had. A name for the version is no sign of
+    /// it: Google's objects always have one.
+    async fn keeps_versions(&self) -> Result<bool, StoreError> {
+        let object = self.scratch();
+        let kept = match self.write_scratch(&object, OLDER).await? {
+            Some(version) => self.keeps(&object, version).await,
+            None => Ok(false),
+        };
+        self.delete_unnamed(&object).await?;
+        kept
+    }
+
+    async fn keeps(&self, object: &str, version: String) -> Result<bool, StoreError> {
+        let path = ObjectPath::from(object);
+        let read = || async {
+            let options = GetOptions {
+                version: Some(version.clone()),
+                ..GetOptions::default()
+            };
+            let fail = |error| self.failed("read an older version of", object, error);
+            let found = self.objects.get_opts(&path, options).await;
+            found.map_err(fail)?.bytes().await.map_err(fail)
+        };
+        let found = match self.write_scratch(object, SCRATCH).await {
+            Ok(_) => self.keep_trying(read).await,
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(bytes) => Ok(bytes == OLDER),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            // Who may write may seldom read what was overwritten. Where it is only a bucket with
+            // versions that names them, the name will do.
+            Err(error) => match error.refusal() {
+                Some(Refusal::Denied | Refusal::Locked) => Ok(!self.is_google()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn is_google(&self) -> bool {
+        matches!(&self.url, StoreUrl::Bucket(bucket) if bucket.service == Service::Gcs)
     }
 
     /// The same store, to which objects are sent without a SHA-256 of their own.
@@ -248,6 +293,9 @@ impl Store {
 
 /// What scratch objects hold.
 const SCRATCH: &[u8] = b"a scratch object of sealift doctor; it may be deleted\n";
+
+/// What the scratch object holds that is overwritten.
+const OLDER: &[u8] = b"an older version of a scratch object of sealift doctor\n";
 
 /// What the head of an object says of its lock, in the words of S3 and of Azure.
 fn lock_in(answer: &Response) -> Option<Lock> {
