@@ -115,12 +115,24 @@ impl StoreError {
         match error {
             object_store::Error::NotFound { .. } => Self::NotFound { object, store },
             object_store::Error::AlreadyExists { .. } => Self::Exists { object, store },
-            other => Self::Failed {
-                action,
-                object,
-                store,
-                source: root_cause(&other),
-            },
+            other => {
+                let source = root_cause(&other);
+                match Refusal::of_deletion(&source.to_string()) {
+                    None => Self::Failed {
+                        action,
+                        object,
+                        store,
+                        source,
+                    },
+                    Some(refusal) => Self::Refused {
+                        action,
+                        object,
+                        store,
+                        refusal,
+                        source,
+                    },
+                }
+            }
         }
     }
 

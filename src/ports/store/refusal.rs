@@ -72,6 +72,16 @@ impl Refusal {
         })
     }
 
+    /// What Azure says of one object in a batch of deletions, which `object_store` passes on as text
+    /// that ends in `(code: 403)`.
+    pub(super) fn of_deletion(said: &str) -> Option<Self> {
+        let (_, status) = said.strip_suffix(')')?.rsplit_once("(code: ")?;
+        match status.parse().ok()? {
+            409 => Some(Self::Locked),
+            status => Self::of(status, ""),
+        }
+    }
+
     fn of_code(code: &str) -> Option<Self> {
         Some(match code {
             "InvalidAccessKeyId"
@@ -174,6 +184,18 @@ mod tests {
             Some(Refusal::Busy)
         );
         assert_eq!(Refusal::of(400, ""), Some(Refusal::Other));
+    }
+
+    #[test]
+    fn a_deletion_in_a_batch_is_refused_in_text() {
+        let said =
+            |code| format!("Bulk delete request failed for key a (b): Sorry. (code: {code})");
+        let of = |code| Refusal::of_deletion(&said(code));
+        assert_eq!(of("403"), Some(Refusal::Denied));
+        assert_eq!(of("409"), Some(Refusal::Locked));
+        assert_eq!(of("503"), Some(Refusal::Unavailable));
+        assert_eq!(of("x"), None);
+        assert_eq!(Refusal::of_deletion("No such file (os error 2)"), None);
     }
 
     #[test]
