@@ -4,7 +4,9 @@ use crate::cli::commands::doctor::{Checks, is_about_credentials};
 use crate::cli::failure::Failure;
 use crate::cli::output::count;
 use jiff::{SignedDuration, Unit};
-use sealift::{Checksums, Context, Deletion, Exclusivity, Lock, Probe, StoreError, StoreUrl};
+use sealift::{
+    Checksums, Context, Deletion, Exclusivity, Lock, Probe, Service, StoreError, StoreUrl,
+};
 
 /// A clock that is off by more than this is worth a line.
 const DRIFT: SignedDuration = SignedDuration::from_secs(30);
@@ -110,8 +112,9 @@ fn judge_clock(ahead: Option<SignedDuration>, checks: &mut Checks) {
 }
 
 fn judge_checksums(probe: &Probe, url: &StoreUrl, checks: &mut Checks) {
-    let StoreUrl::Bucket(bucket) = url else {
-        return;
+    let bucket = match url {
+        StoreUrl::Bucket(bucket) if bucket.service == Service::S3 => bucket,
+        _ => return,
     };
     if probe.checksums == Checksums::Refused {
         let mut without = bucket.clone();

@@ -21,8 +21,13 @@ pub fn store_hint(error: &StoreError) -> Option<String> {
             "see what is there: sealift doctor; from another store: sealift replicate --to '{store}'"
         )),
         StoreError::Exists { .. } => None,
-        StoreError::Unusable { store, .. } if store.starts_with("az://") => {
-            Some("say which account it is: az://container/prefix?account=NAME, or AZURE_STORAGE_ACCOUNT_NAME".into())
+        StoreError::Unusable { store, .. } if store.starts_with("az://") => Some(
+            "say which account it is, az://container/prefix?account=NAME, and set \
+                 AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_KEY"
+                .into(),
+        ),
+        StoreError::Unusable { store, .. } if store.starts_with("gs://") => {
+            Some(credentials("gs").into())
         }
         StoreError::Unusable { .. } => Some("sealift doctor".into()),
         StoreError::Refused { store, refusal, .. } => Some(refusal_hint(*refusal, store)),
@@ -39,6 +44,10 @@ pub fn refusal_hint(refusal: Refusal, store: &str) -> String {
             "gs" => "renew them: gcloud auth application-default login",
             _ => "set AZURE_STORAGE_SAS_KEY, or the credentials that you use, anew",
         },
+        // Azure says the same of a key that is wrong and of a host that the account keeps out.
+        Refusal::Denied if service == "az" => {
+            "check the key, what it may do, and whom the account's firewall lets in: sealift doctor"
+        }
         Refusal::Denied => "see what they may do: sealift doctor",
         Refusal::NoBucket => "check the name and the endpoint in --store; sealift makes no buckets",
         Refusal::WrongRegion => {

@@ -66,7 +66,11 @@ pub(super) async fn open(bucket: &BucketUrl, network: &Network) -> Result<Remote
 type Opened = Result<(Arc<dyn ObjectStore>, Arc<dyn Signer>), String>;
 
 fn both<S: ObjectStore + Signer>(built: object_store::Result<S>) -> Opened {
-    let store = Arc::new(built.map_err(|error| error.to_string())?);
+    let store = Arc::new(built.map_err(|error| match error {
+        // Its own text says only whose error it is.
+        object_store::Error::Generic { source, .. } => source.to_string(),
+        other => other.to_string(),
+    })?);
     Ok((Arc::clone(&store) as _, store))
 }
 
