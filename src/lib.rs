@@ -25,7 +25,7 @@ mod words;
 pub use formats::chunk::{ChunkKey, ChunkWriter};
 pub use formats::envfile::{EnvFile, EnvFileError};
 pub use formats::guide::output_name;
-pub use formats::manifest::{Component, Kind, Manifest, Verified};
+pub use formats::manifest::{BlobEntry, Component, Kind, Manifest, Verified};
 pub use formats::pgdump::{
     DumpError, DumpFacts, DumpReport, Row, RowVisitor, Table, Unreadable, Wanted,
     inspect as inspect_dump,
