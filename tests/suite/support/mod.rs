@@ -86,6 +86,11 @@ impl Host {
 
     /// A host with env file, volumes and an empty backups folder, after `sealift init`.
     pub fn new() -> Result<Self, Box<dyn Error>> {
+        Self::with_store("store")
+    }
+
+    /// Such a host whose store is somewhere else.
+    pub fn with_store(store: &str) -> Result<Self, Box<dyn Error>> {
         let host = Self::bare()?;
         fs::create_dir(host.path("backups"))?;
         fs::copy(fixtures().join("nights/.env.prod"), host.path(".env.prod"))?;
@@ -100,7 +105,7 @@ impl Host {
         let init = [
             "init",
             "--store",
-            "store",
+            store,
             "--env-file",
             ".env.prod",
             "--include",
