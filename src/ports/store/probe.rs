@@ -20,7 +20,7 @@ use std::time::Duration;
 /// So many try to create one object at once.
 const RIVALS: u8 = 8;
 /// As often do they try: a store that looks before it writes was seen to get by once in three times.
-const RACES: usize = 8;
+const CONTESTS: usize = 8;
 /// A signed request is used at once.
 const SIGNED_FOR: Duration = Duration::from_mins(5);
 
@@ -127,38 +127,43 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the store takes no object at all.
     pub async fn exclusivity(&self) -> Result<Exclusivity, StoreError> {
-        for _ in 0..RACES {
-            if self.keep_trying(|| self.race()).await? == Exclusivity::ByCheck {
+        for _ in 0..CONTESTS {
+            if self.keep_trying(|| self.contest()).await? == Exclusivity::ByCheck {
                 return Ok(Exclusivity::ByCheck);
             }
         }
         Ok(Exclusivity::ByStore)
     }
 
-    async fn race(&self) -> Result<Exclusivity, StoreError> {
+    /// Several create one object at once, and one more comes late. A lost reply may be that of a
+    /// winner: with one, the contest says nothing.
+    async fn contest(&self) -> Result<Exclusivity, StoreError> {
         let object = self.scratch();
         let create = |rival| {
             let bytes = Bytes::from(vec![b'0' + rival]);
             self.put_once(&object, bytes, PutMode::Create)
         };
-        let mut winners = 0;
-        let mut failure = None;
-        for outcome in join_all((0..RIVALS).map(create)).await {
+        let mut outcomes = join_all((0..RIVALS).map(create)).await;
+        let late = || async {
+            match create(RIVALS).await {
+                Err(error) if is_put_off(&error) => Err(error),
+                known => Ok(known),
+            }
+        };
+        outcomes.push(self.keep_trying(late).await?);
+        self.delete_unnamed(&object).await?;
+        let (mut winners, mut put_off) = (0, None);
+        for outcome in outcomes {
             match outcome {
                 Ok(()) => winners += 1,
                 Err(StoreError::Exists { .. }) => {}
-                Err(error) => failure = Some(error),
+                Err(error) if is_put_off(&error) => put_off = Some(error),
+                Err(error) if error.refusal() == Some(Refusal::Unsupported) => {}
+                Err(error) => return Err(error),
             }
         }
-        // One that comes late must not succeed either.
-        if winners == 1 && create(RIVALS).await.is_ok() {
-            winners += 1;
-        }
-        self.delete_unnamed(&object).await?;
-        match failure {
-            Some(error) if winners == 0 && error.refusal() != Some(Refusal::Unsupported) => {
-                Err(error)
-            }
+        match put_off {
+            Some(error) if winners == 0 => Err(error),
             _ if winners == 1 => Ok(Exclusivity::ByStore),
             _ => Ok(Exclusivity::ByCheck),
         }
@@ -300,6 +305,11 @@ impl Store {
         let bytes = found.map_err(fail)?.bytes().await.map_err(fail)?;
         Ok(bytes == SCRATCH[2..5])
     }
+}
+
+/// Whether the store says that it has not done it: some take few requests on one object at once.
+fn is_put_off(error: &StoreError) -> bool {
+    matches!(error.refusal(), Some(Refusal::Busy | Refusal::Unavailable))
 }
 
 /// What scratch objects hold.
