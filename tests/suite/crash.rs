@@ -1,50 +1,16 @@
 //! kill -9 of the real process: the store shows old or new, a rerun converges, nothing stays behind.
 
+use crate::support::link::{named, objects};
 use crate::support::{Host, NIGHTS, Outcome};
-use serde_json::Value;
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// Every blob and signature in the store, by its name.
-fn objects(host: &Host) -> Result<BTreeSet<String>, Box<dyn std::error::Error>> {
-    let mut names = BTreeSet::new();
-    for folder in ["store/lazyit/blobs", "store/lazyit/signatures"] {
-        for (path, _) in host.snapshot(folder)? {
-            names.insert(
-                path.file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned(),
-            );
-        }
-    }
-    Ok(names)
-}
 
 /// How many manifests the store shows; a write that was cut off is `NAME#<number>`, and none.
 fn manifests(host: &Host) -> usize {
     let entries = fs::read_dir(host.store("archives")).into_iter().flatten();
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.filter(|name| !name.contains('#')).count()
-}
-
-/// Every blob and signature that a manifest names.
-fn named(host: &Host) -> Result<BTreeSet<String>, Box<dyn std::error::Error>> {
-    let mut names = BTreeSet::new();
-    for (_, bytes) in host.snapshot("store/lazyit/archives")? {
-        names.insert(format!("{}.sig", sealift::Digest::of(&bytes)));
-        let manifest: Value = serde_json::from_slice(&bytes)?;
-        for component in manifest["components"].as_array().into_iter().flatten() {
-            let recipe = component["recipe"].as_array().into_iter().flatten();
-            let blobs = component["blobs"].as_array().into_iter().flatten();
-            for blob in recipe.map(|part| &part["blob"]).chain(blobs) {
-                names.insert(blob["id"].as_str().unwrap_or("?").to_owned());
-            }
-        }
-    }
-    Ok(names)
 }
 
 /// Files that a killed write left under a name of its own, made old enough to be swept.
@@ -106,8 +72,8 @@ fn a_push_killed_at_any_moment_leaves_old_or_new_and_a_rerun_converges() -> Outc
     host.run(&["push", &dump])?.expect_code(0)?;
     host.run(&["verify"])?.expect_code(0)?;
     assert_eq!(
-        objects(&host)?,
-        named(&host)?,
+        objects(&host.path("store/lazyit"))?,
+        named(&host.path("store/lazyit"))?,
         "something is in the store that nobody names"
     );
     assert_eq!(

@@ -7,6 +7,7 @@
 mod buckets;
 mod contract;
 mod crash;
+mod crash_matrix;
 mod credentials;
 mod cycle;
 mod distrust;

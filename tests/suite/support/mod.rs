@@ -4,6 +4,7 @@
 //! Promise: nothing of the machine's environment reaches the program but `PATH`, and nothing is
 //! written outside the host's folder.
 
+pub mod link;
 pub mod postgres;
 pub mod proxy;
 pub mod servers;
