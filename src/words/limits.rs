@@ -14,7 +14,7 @@ pub const CHUNK_AVERAGE: usize = 64 * 1024;
 pub const CHUNK_MAX: usize = 256 * 1024;
 
 /// A blob closes before it would hold more plain bytes than this.
-pub const BLOB_TARGET: usize = 16 * 1024 * 1024;
+pub const BLOB_TARGET: usize = 12 * 1024 * 1024;
 /// No blob of the format holds more plain bytes than this.
 pub const BLOB_PLAIN_MAX: u64 = 32 * 1024 * 1024;
 /// No blob of the format is larger than this when sealed.
