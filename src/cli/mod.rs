@@ -26,7 +26,7 @@ use clap::Parser;
 use exit::Exit;
 use failure::Failure;
 use output::Output;
-use sealift::Cancel;
+use sealift::{Cancel, Cancelled};
 use session::Session;
 use std::process::ExitCode;
 use values::is_private_key;
@@ -59,6 +59,7 @@ fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
     let cancel = Cancel::default();
     runtime.spawn(stop_on_signals(cancel.clone()));
+    let stop = cancel.clone();
     let session = Session::new(args.settings, cancel);
     let exit = runtime.block_on(async {
         match args.command {
@@ -78,7 +79,14 @@ fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     });
     // A download that was cut off must not hold up the end.
     runtime.shutdown_background();
-    exit
+    // Whatever a request says that was ended by a signal, the signal is why.
+    exit.map_err(|failure| {
+        if stop.is_cancelled() {
+            Cancelled.into()
+        } else {
+            failure
+        }
+    })
 }
 
 /// First signal: stop at the next safe point. Second: at once.

@@ -6,6 +6,7 @@
 //! for stores and for the services that give out credentials.
 
 use super::limiter::Limiter;
+use super::patience::{Moved, Patience};
 use super::refusal::{Answer, Refusal};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,17 +23,13 @@ use reqwest::{Response, Url};
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// A server that cannot be connected to by then is not there.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Bytes go out in pieces of this size, so that a limit is a rate and not a burst.
 const PIECE: usize = 16 * 1024;
-/// Linux lets a connection's send buffer grow to this.
-const SYSTEM_BUFFER: usize = SYSTEM_BUFFER_KIB as usize * 1024;
-const SYSTEM_BUFFER_KIB: u32 = 4 * 1024;
 /// No error answer is read any further.
 const ANSWER_MAX: usize = 16 * 1024;
 /// Servers refuse requests whose date is farther from theirs than this.
@@ -48,14 +45,8 @@ pub(super) struct Http {
     pub(super) client: reqwest::Client,
     upload: Arc<Limiter>,
     download: Arc<Limiter>,
-    /// Nothing has to move for so long until a request is given up.
-    patience: Duration,
+    patience: Patience,
 }
-
-/// Bytes that were to be sent or received did not move.
-#[derive(Debug, thiserror::Error)]
-#[error("nothing moved for {} s", .0.as_secs())]
-struct Stalled(Duration);
 
 impl Http {
     /// A client that trusts the authorities of this machine, and those of a bundle.
@@ -66,12 +57,12 @@ impl Http {
         ca_bundle: Option<&[u8]>,
         upload: Arc<Limiter>,
         download: Arc<Limiter>,
-        patience: Duration,
+        patience: Patience,
     ) -> Result<Self, String> {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls(ca_bundle)?)
             .connect_timeout(CONNECT)
-            .tcp_user_timeout(patience)
+            .tcp_user_timeout(patience.limit)
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("sealift/", env!("CARGO_PKG_VERSION")))
@@ -90,11 +81,8 @@ impl Http {
     /// # Errors
     /// What stands in the way to the server.
     pub(super) async fn ask(&self, request: reqwest::Request) -> Result<Response, HttpError> {
-        let moved = Moved::default();
-        tokio::select! {
-            sent = self.client.execute(request) => sent.map_err(from_reqwest),
-            () = moved.stalled(self.patience) => Err(stalled(self.patience)),
-        }
+        let sent = self.patience.with(self.client.execute(request)).await?;
+        sent.map_err(from_reqwest)
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -118,10 +106,8 @@ impl Http {
             let body = self.paced(body, moved.clone());
             *request.body_mut() = Some(reqwest::Body::wrap_stream(body));
         }
-        tokio::select! {
-            sent = self.client.execute(request) => sent.map_err(from_reqwest),
-            () = moved.stalled(self.patience) => Err(stalled(self.patience)),
-        }
+        let sent = self.patience.watching(&moved, self.client.execute(request));
+        sent.await?.map_err(from_reqwest)
     }
 
     /// A body in small pieces, each of which is let through by the limit.
@@ -139,16 +125,17 @@ impl Http {
                 Err(error) => vec![Err(error)],
             })
         });
-        let patience = self.patience;
+        let patience = self.patience.clone();
         let mut sent = 0;
         pieces.then(move |piece| {
             let (upload, moved) = (Arc::clone(&upload), moved.clone());
             sent += piece.as_ref().map_or(0, Bytes::len);
+            let in_buffers = patience.in_buffers(sent);
             async move {
                 let piece: Bytes = piece?;
                 moved.wait_for_us();
                 upload.pass(piece.len()).await;
-                moved.wait_for_them(in_buffers(sent, patience));
+                moved.wait_for_them(in_buffers);
                 Ok(piece)
             }
         })
@@ -156,14 +143,13 @@ impl Http {
 
     /// The answer's body, let through by the limit, which ends if nothing comes any more.
     fn received(&self, response: Response) -> HttpResponse {
-        let (download, patience) = (Arc::clone(&self.download), self.patience);
+        let (download, patience) = (Arc::clone(&self.download), self.patience.clone());
         let response: http::Response<reqwest::Body> = response.into();
         let (parts, body) = response.into_parts();
         let frames = stream::try_unfold(body, move |mut body| {
-            let download = Arc::clone(&download);
+            let (download, patience) = (Arc::clone(&download), patience.clone());
             async move {
-                let next = timeout_at(Instant::now() + patience, body.frame()).await;
-                let Some(frame) = next.map_err(|_| stalled(patience))? else {
+                let Some(frame) = patience.with(body.frame()).await? else {
                     return Ok(None);
                 };
                 let frame = frame.map_err(from_reqwest)?;
@@ -205,7 +191,7 @@ impl Http {
         let of_azure = header(&response, "x-ms-error-code");
         let response: http::Response<reqwest::Body> = response.into();
         let (parts, body) = response.into_parts();
-        let body = read_answer(body, self.patience).await?;
+        let body = read_answer(body, &self.patience).await?;
         let text = String::from_utf8_lossy(&body);
         let code = of_azure.or_else(|| code(&text)).unwrap_or_default();
         let refusal = match Refusal::of(status.as_u16(), &code) {
@@ -235,50 +221,6 @@ impl HttpConnector for Http {
     }
 }
 
-/// Since when the other side has had the word; it has not while a limit holds us back.
-#[derive(Clone)]
-struct Moved(Arc<Mutex<Option<Instant>>>);
-
-impl Default for Moved {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Some(Instant::now()))))
-    }
-}
-
-impl Moved {
-    fn wait_for_us(&self) {
-        self.set(None);
-    }
-
-    /// The other side's time starts, a while from now.
-    fn wait_for_them(&self, from: Duration) {
-        self.set(Some(Instant::now() + from));
-    }
-
-    fn set(&self, since: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
-    }
-
-    /// Comes back once nothing has moved for so long.
-    async fn stalled(&self, patience: Duration) {
-        loop {
-            let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let since = since.unwrap_or_else(Instant::now);
-            if since.elapsed() >= patience {
-                return;
-            }
-            sleep_until(since + patience).await;
-        }
-    }
-}
-
-/// How long what was handed over may take to leave this host: up to some MiB of it are in the
-/// system's buffers, where nobody sees them move.
-fn in_buffers(sent: usize, patience: Duration) -> Duration {
-    let kib = u32::try_from(sent.min(SYSTEM_BUFFER) / 1024).unwrap_or(0);
-    patience * 3 * kib / SYSTEM_BUFFER_KIB
-}
-
 /// How far the clock of a server is from this host's, in either direction.
 pub(super) fn apart(response: &Response) -> Option<Duration> {
     let date = header(response, "date")?;
@@ -297,11 +239,10 @@ fn pieces(bytes: Bytes) -> impl Iterator<Item = Bytes> {
         .map(move |at| bytes.slice(at..bytes.len().min(at + PIECE)))
 }
 
-async fn read_answer(mut body: reqwest::Body, patience: Duration) -> Result<Vec<u8>, HttpError> {
+async fn read_answer(mut body: reqwest::Body, patience: &Patience) -> Result<Vec<u8>, HttpError> {
     let mut answer = Vec::new();
     while answer.len() < ANSWER_MAX {
-        let next = timeout_at(Instant::now() + patience, body.frame()).await;
-        match next.map_err(|_| stalled(patience))? {
+        match patience.with(body.frame()).await? {
             Some(Ok(frame)) => answer.extend_from_slice(frame.data_ref().map_or(&[], |b| b)),
             // What was said so far will do.
             Some(Err(_)) | None => break,
@@ -345,17 +286,6 @@ fn no_metadata(said: &dyn fmt::Display) -> HttpError {
     let said = format!("none are set, and there is no metadata server that has some: {said}");
     let refusal = Refusal::NoCredentials;
     HttpError::new(HttpErrorKind::Unknown, Answer { refusal, said })
-}
-
-fn stalled(patience: Duration) -> HttpError {
-    let said = Stalled(patience).to_string();
-    HttpError::new(
-        HttpErrorKind::Timeout,
-        Answer {
-            refusal: Refusal::Stalled,
-            said,
-        },
-    )
 }
 
 fn from_reqwest(error: reqwest::Error) -> HttpError {

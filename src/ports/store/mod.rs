@@ -11,6 +11,7 @@ mod http;
 mod limiter;
 mod network;
 mod objects;
+mod patience;
 mod probe;
 mod refusal;
 mod remote;

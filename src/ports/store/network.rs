@@ -3,6 +3,7 @@
 use super::error::StoreError;
 use super::http::Http;
 use super::limiter::Limiter;
+use super::patience::Patience;
 use crate::words::cancel::Cancel;
 use crate::words::monitor::Monitor;
 use std::error::Error;
@@ -72,8 +73,12 @@ impl Network {
         let download = Arc::new(Limiter::new(settings.limit_download));
         let bundle = settings.ca_bundle.as_deref();
         let (up, down) = (Arc::clone(&upload), Arc::clone(&download));
+        let patience = Patience {
+            limit: settings.timeout,
+            cancel: cancel.clone(),
+        };
         Ok(Self {
-            http: Http::new(bundle, up, down, settings.timeout).map_err(BadBundle)?,
+            http: Http::new(bundle, up, down, patience).map_err(BadBundle)?,
             upload,
             download,
             environment: Arc::new(settings.environment),
