@@ -22,7 +22,7 @@ use std::io::{self, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Rebuilds components one after the other; a blob that the last one ended with is still open.
 pub(super) struct Rebuilder {
@@ -33,11 +33,18 @@ pub(super) struct Rebuilder {
     recipe: OpenedBlob,
 }
 
-/// The plain bytes of one blob; wiped when dropped, since they may be secret.
+/// The plain bytes of one blob, which may be secret. Only what was filled is wiped: the buffer is far
+/// larger, and pages that nobody has written to take no memory.
 #[derive(Default)]
 struct OpenedBlob {
     id: Option<BlobId>,
-    plain: Zeroizing<Vec<u8>>,
+    plain: Vec<u8>,
+}
+
+impl Drop for OpenedBlob {
+    fn drop(&mut self) {
+        self.plain.as_mut_slice().zeroize();
+    }
 }
 
 /// An extent and its place in the file.
@@ -228,6 +235,7 @@ impl OpenedBlob {
         identities: &[Unwrapper],
     ) -> Result<Self, SealError> {
         self.id = None;
+        self.plain.as_mut_slice().zeroize();
         seal::open(sealed, identities, blob.plain_bytes, &mut self.plain)?;
         self.id = Some(blob.id);
         Ok(self)
