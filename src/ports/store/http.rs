@@ -25,6 +25,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Barrier;
+use tokio::time::{sleep, timeout};
 
 /// A server that cannot be connected to by then is not there.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -35,6 +37,10 @@ const ANSWER_MAX: usize = 16 * 1024;
 /// Servers refuse requests whose date is farther from theirs than this.
 const SKEW_MAX: Duration = Duration::from_mins(15);
 
+/// Uploads that are to be under way together wait so long for each other.
+const TOGETHER: Duration = Duration::from_secs(2);
+/// A server has read the head of a request by then.
+const HEADS: Duration = Duration::from_millis(100);
 /// The headers that the metadata servers of Google and of Azure ask for: the last place to get
 /// credentials from, which most hosts do not have.
 const METADATA: [&str; 2] = ["metadata-flavor", "metadata"];
@@ -46,6 +52,8 @@ pub(super) struct Http {
     upload: Arc<Limiter>,
     download: Arc<Limiter>,
     patience: Patience,
+    /// Where those that are to be under way together wait for each other.
+    start: Option<Arc<Barrier>>,
 }
 
 impl Http {
@@ -73,7 +81,18 @@ impl Http {
             upload,
             download,
             patience,
+            start: None,
         })
+    }
+
+    /// The same client for so many uploads that are under way together: none of them sends its body
+    /// before the server has had a look at the heads of all.
+    pub(super) fn together(&self, uploads: usize) -> Self {
+        let start = Some(Arc::new(Barrier::new(uploads)));
+        Self {
+            start,
+            ..self.clone()
+        }
     }
 
     /// Sends a request without a body, and takes whatever is answered.
@@ -126,14 +145,20 @@ impl Http {
             })
         });
         let patience = self.patience.clone();
-        let mut sent = 0;
+        let (mut sent, mut start) = (0, self.start.clone());
         pieces.then(move |piece| {
             let (upload, moved) = (Arc::clone(&upload), moved.clone());
+            let start = start.take();
             sent += piece.as_ref().map_or(0, Bytes::len);
             let in_buffers = patience.in_buffers(sent);
             async move {
                 let piece: Bytes = piece?;
                 moved.wait_for_us();
+                if let Some(start) = start {
+                    // Not for ever: one of them may have been refused.
+                    let _ = timeout(TOGETHER, start.wait()).await;
+                    sleep(HEADS).await;
+                }
                 upload.pass(piece.len()).await;
                 moved.wait_for_them(in_buffers);
                 Ok(piece)

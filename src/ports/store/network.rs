@@ -88,6 +88,15 @@ impl Network {
         })
     }
 
+    /// The same way, for so many uploads that are under way together.
+    pub(super) fn with_rivals(&self, uploads: usize) -> Self {
+        let http = self.http.together(uploads);
+        Self {
+            http,
+            ..self.clone()
+        }
+    }
+
     /// A variable of the environment.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
         let mut variables = self.variables(name);
