@@ -53,8 +53,12 @@ pub fn refusal_hint(refusal: Refusal, store: &str) -> String {
         Refusal::WrongRegion => {
             "name the bucket's region in the address: --store 's3://bucket/prefix?region=eu-west-1'"
         }
+        Refusal::Moved => "give the address that the server names as the endpoint in --store",
         Refusal::ClockSkew => "set the clock: timedatectl status",
         Refusal::Locked => "wait until the lock has ended",
+        Refusal::Garbled => {
+            "check that the endpoint in --store is the service's own, and try again: sealift doctor"
+        }
         Refusal::Unsupported | Refusal::Other => "see what the store can do: sealift doctor",
         Refusal::Corrupted => {
             "use https, on which nothing can be damaged unseen; if it is used: sealift doctor"
@@ -64,6 +68,9 @@ pub fn refusal_hint(refusal: Refusal, store: &str) -> String {
         }
         Refusal::Untrusted => {
             "check the endpoint in --store; for a certificate of your own authority: --ca-bundle FILE"
+        }
+        Refusal::NoTls => {
+            "check the endpoint in --store: a server without TLS takes http:// and allow_http=true"
         }
         Refusal::Stalled => {
             "try again when the network is better, or be more patient: --timeout 5m"

@@ -102,6 +102,7 @@ impl StoreError {
         store: &StoreUrl,
         error: object_store::Error,
     ) -> Self {
+        let is_bucket = matches!(store, StoreUrl::Bucket(_));
         let (object, store) = (object.to_owned(), store.identity());
         if let Some(answer) = causes(&error).find_map(|cause| cause.downcast_ref::<Answer>()) {
             return Self::Refused {
@@ -117,7 +118,10 @@ impl StoreError {
             object_store::Error::AlreadyExists { .. } => Self::Exists { object, store },
             other => {
                 let source = root_cause(&other);
-                match Refusal::of_deletion(&source.to_string()) {
+                // What is left of a service are answers that cannot be read.
+                let is_garbled = matches!(other, object_store::Error::Generic { .. }) && is_bucket;
+                let garbled = is_garbled.then_some(Refusal::Garbled);
+                match Refusal::of_deletion(&source.to_string()).or(garbled) {
                     None => Self::Failed {
                         action,
                         object,

@@ -5,6 +5,7 @@
 //! answer becomes a [`Refusal`] with what the server said. There is one TLS stack, rustls with ring,
 //! for stores and for the services that give out credentials.
 
+use super::answer::AnswerHead;
 use super::limiter::Limiter;
 use super::patience::{Moved, Patience};
 use super::refusal::{Answer, Refusal};
@@ -12,7 +13,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
-use jiff::Timestamp;
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
@@ -34,8 +34,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 const PIECE: usize = 16 * 1024;
 /// No error answer is read any further.
 const ANSWER_MAX: usize = 16 * 1024;
-/// Servers refuse requests whose date is farther from theirs than this.
-const SKEW_MAX: Duration = Duration::from_mins(15);
 
 /// Uploads that are to be under way together wait so long for each other.
 const TOGETHER: Duration = Duration::from_secs(2);
@@ -211,32 +209,14 @@ impl Http {
         if response.status().is_success() {
             return Ok(self.received(response));
         }
-        let status = response.status();
-        let apart = apart(&response);
-        let of_azure = header(&response, "x-ms-error-code");
+        let head = AnswerHead::of(&response);
         let response: http::Response<reqwest::Body> = response.into();
         let (parts, body) = response.into_parts();
         let body = read_answer(body, &self.patience).await?;
-        let text = String::from_utf8_lossy(&body);
-        let code = of_azure.or_else(|| code(&text)).unwrap_or_default();
-        let refusal = match Refusal::of(status.as_u16(), &code) {
-            None => return Ok(HttpResponse::from_parts(parts, body.into())),
-            // Some servers call it a wrong signature.
-            Some(_) if status.as_u16() == 403 && apart.is_some_and(|by| by > SKEW_MAX) => {
-                Refusal::ClockSkew
-            }
-            Some(refusal) => refusal,
-        };
-        let said = match message(&text) {
-            Some(message) if code.is_empty() => format!("{status}: {message}"),
-            Some(message) => format!("{code}: {message}"),
-            None if code.is_empty() => status.to_string(),
-            None => format!("{status}: {code}"),
-        };
-        Err(HttpError::new(
-            HttpErrorKind::Unknown,
-            Answer { refusal, said },
-        ))
+        match head.judge(&String::from_utf8_lossy(&body)) {
+            None => Ok(HttpResponse::from_parts(parts, body.into())),
+            Some(answer) => Err(HttpError::new(HttpErrorKind::Unknown, answer)),
+        }
     }
 }
 
@@ -244,13 +224,6 @@ impl HttpConnector for Http {
     fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
         Ok(HttpClient::new(self.clone()))
     }
-}
-
-/// How far the clock of a server is from this host's, in either direction.
-pub(super) fn apart(response: &Response) -> Option<Duration> {
-    let date = header(response, "date")?;
-    let date = jiff::fmt::rfc2822::parse(&date).ok()?.timestamp();
-    Some(date.duration_until(Timestamp::now()).unsigned_abs())
 }
 
 /// A header of an answer, if it is text.
@@ -276,31 +249,6 @@ async fn read_answer(mut body: reqwest::Body, patience: &Patience) -> Result<Vec
     Ok(answer)
 }
 
-/// What stands in an element of an XML answer, or in a field of a JSON one.
-fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let between = |open: String, close: &str| {
-        let (_, rest) = text.split_once(&open)?;
-        Some(rest.split_once(close)?.0.trim())
-    };
-    between(format!("<{name}>"), "</")
-        .or_else(|| between(format!("\"{name}\":"), "\n")?.split('"').nth(1))
-}
-
-fn code(text: &str) -> Option<String> {
-    let code = element(text, "Code").or_else(|| element(text, "error"))?;
-    Some(code.to_owned())
-}
-
-fn message(text: &str) -> Option<String> {
-    let found = element(text, "Message").or_else(|| element(text, "error_description"))?;
-    let line = found
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches('.');
-    (!line.is_empty()).then(|| line.chars().take(200).collect())
-}
-
 /// What it means that a metadata server failed, unless it is there and only busy.
 fn lasting(error: &HttpError) -> Option<HttpError> {
     let answer = causes(error).find_map(|cause| cause.downcast_ref::<Answer>())?;
@@ -316,9 +264,14 @@ fn no_metadata(said: &dyn fmt::Display) -> HttpError {
 fn from_reqwest(error: reqwest::Error) -> HttpError {
     let error = error.without_url();
     let said = root(&error).to_string();
-    let is_tls = causes(&error).any(<dyn Error>::is::<rustls::Error>);
-    let refusal = if is_tls {
-        Refusal::Untrusted
+    let tls = causes(&error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
+    let refusal = if let Some(tls) = tls {
+        match tls {
+            rustls::Error::InvalidCertificate(_) => Refusal::Untrusted,
+            _ if error.is_connect() => Refusal::NoTls,
+            // TLS sees what has changed on its way.
+            _ => Refusal::Corrupted,
+        }
     } else if error.is_timeout() && !error.is_connect() {
         Refusal::Stalled
     } else if error.is_connect() {

@@ -4,6 +4,7 @@
 //! free; and what a read returns is of a type that still has to be checked. What fails and may pass
 //! is tried again until the deadline. Layout and order of writes: docs/FORMAT.md.
 
+mod answer;
 mod aws;
 mod directory;
 mod error;

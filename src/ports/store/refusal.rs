@@ -19,6 +19,8 @@ pub enum Refusal {
     NoBucket,
     /// The bucket is in another region, or the request was signed for another.
     WrongRegion,
+    /// The server would rather be asked at another address.
+    Moved,
     /// The clock of this host and that of the server are too far apart.
     ClockSkew,
     /// The object is locked: it cannot be deleted or replaced yet.
@@ -31,6 +33,8 @@ pub enum Refusal {
     Unreachable,
     /// The server is not who it should be, as far as its certificate goes.
     Untrusted,
+    /// The server and this host do not come to an encrypted connection.
+    NoTls,
     /// Nothing moved for too long.
     Stalled,
     /// The connection broke off.
@@ -39,6 +43,8 @@ pub enum Refusal {
     Unavailable,
     /// Another request on the same object is under way.
     Busy,
+    /// What was answered as a success cannot be read.
+    Garbled,
     /// What was answered is not what the protocol calls for.
     Other,
 }
@@ -54,6 +60,7 @@ impl Refusal {
                 | Self::Stalled
                 | Self::Interrupted
                 | Self::Unavailable
+                | Self::Garbled
                 | Self::Busy
         )
     }
@@ -62,7 +69,7 @@ impl Refusal {
     pub(super) fn of(status: u16, code: &str) -> Option<Self> {
         Self::of_code(code).or(match status {
             304 | 404 | 409 | 412 | 416 => None,
-            301 | 302 | 307 | 308 => Some(Self::WrongRegion),
+            301 | 302 | 307 | 308 => Some(Self::Moved),
             401 => Some(Self::WrongCredentials),
             403 => Some(Self::Denied),
             408 => Some(Self::Stalled),
@@ -94,7 +101,11 @@ impl Refusal {
             | "invalid_client"
             | "UnrecognizedClientException" => Self::WrongCredentials,
             "ExpiredToken" | "TokenRefreshRequired" | "ExpiredTokenException" => Self::Expired,
-            "NoSuchBucket" | "ContainerNotFound" | "ContainerBeingDeleted" => Self::NoBucket,
+            "NoSuchBucket"
+            | "InvalidBucketName"
+            | "ContainerNotFound"
+            | "ContainerBeingDeleted"
+            | "InvalidResourceName" => Self::NoBucket,
             "PermanentRedirect"
             | "AuthorizationHeaderMalformed"
             | "TemporaryRedirect"
@@ -135,16 +146,19 @@ impl fmt::Display for Refusal {
             Self::Denied => "the credentials do not allow it",
             Self::NoBucket => "there is no such bucket",
             Self::WrongRegion => "the bucket is in another region",
+            Self::Moved => "the server is at another address",
             Self::ClockSkew => "the clocks of this host and of the store are too far apart",
             Self::Locked => "the object is locked",
             Self::Unsupported => "the store cannot do that",
             Self::Corrupted => "it was damaged on its way",
             Self::Unreachable => "the server cannot be reached",
             Self::Untrusted => "the server cannot be trusted",
-            Self::Stalled => "nothing moved any more",
+            Self::NoTls => "no encrypted connection came about",
+            Self::Stalled => "the transfer has stalled",
             Self::Interrupted => "the connection broke off",
             Self::Unavailable => "the server is overloaded or broken",
             Self::Busy => "another request is under way",
+            Self::Garbled => "the answer makes no sense",
             Self::Other => "the server answered something else",
         })
     }
