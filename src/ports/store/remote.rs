@@ -150,7 +150,11 @@ fn gcs(bucket: &BucketUrl, network: &Network) -> Opened {
         .with_bucket_name(&bucket.bucket)
         .with_retry(no_retry())
         .with_http_connector(network.http.clone());
-    both(builder.build())
+    let account = network.variable("GOOGLE_APPLICATION_CREDENTIALS");
+    both(builder.build()).map_err(|reason| match account {
+        Some(file) if !reason.contains(file) => format!("{reason} in {file}"),
+        _ => reason,
+    })
 }
 
 fn azure(bucket: &BucketUrl, network: &Network) -> Opened {
