@@ -314,7 +314,18 @@ pub async fn load(context: &Context, sequence: Sequence) -> Result<Verified, Bro
     Ok(load_with_bytes(context, sequence).await?.0)
 }
 
+/// The same, with the bytes; once more, if it may have been damaged on its way.
 pub(super) async fn load_with_bytes(
+    context: &Context,
+    sequence: Sequence,
+) -> Result<(Verified, CachedArchive), Broken> {
+    match load_once(context, sequence).await {
+        Err(broken) if broken.id.is_some() => load_once(context, sequence).await,
+        loaded => loaded,
+    }
+}
+
+async fn load_once(
     context: &Context,
     sequence: Sequence,
 ) -> Result<(Verified, CachedArchive), Broken> {

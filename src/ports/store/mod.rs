@@ -234,11 +234,16 @@ impl Store {
         sequence: Sequence,
         id: ArchiveId,
     ) -> Result<Option<Creation>, StoreError> {
-        match self.manifest(sequence).await {
-            Ok(there) if there.id() == id => Ok(Some(Creation::Created)),
-            Ok(_) => Ok(Some(Creation::Taken)),
-            Err(StoreError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
+        let mut again = true;
+        loop {
+            match self.manifest(sequence).await {
+                Ok(there) if there.id() == id => return Ok(Some(Creation::Created)),
+                // Ours, damaged on its way, must not pass for another's.
+                Ok(_) if again => again = false,
+                Ok(_) => return Ok(Some(Creation::Taken)),
+                Err(StoreError::NotFound { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            }
         }
     }
 
