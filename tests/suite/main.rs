@@ -26,5 +26,6 @@ mod restore_commands;
 mod reuse;
 mod setup;
 mod several;
+mod store_errors;
 mod support;
 mod truncation;
