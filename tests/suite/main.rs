@@ -12,6 +12,7 @@ mod credentials;
 mod cycle;
 mod distrust;
 mod dumps;
+mod faults;
 mod fetch;
 mod house;
 mod includes;
