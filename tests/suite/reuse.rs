@@ -1,5 +1,7 @@
-//! What is stored again although it is in the store: blobs that are too old to be referred to.
+//! What is stored again although it is in the store, and what is not: blobs that are too old to be
+//! referred to are, those that a push has left which was killed are not.
 
+use crate::support::link::{Link, add_small_night};
 use crate::support::proxy::{Fault, Proxy, Request};
 use crate::support::servers::{Protocol, shared};
 use crate::support::{Host, NIGHTS, Outcome, Run};
@@ -99,4 +101,51 @@ fn what_a_locked_bucket_keeps_of_a_push_that_was_cut_off_is_no_failure() -> Outc
     let run = push(&bucket.url, &host.add_night(NIGHTS[2])?)?.expect_code(0)?;
     assert!(!run.stderr.contains("left behind"), "{run:?}");
     Ok(())
+}
+
+/// Whether a request brings a blob.
+fn is_blob(request: &Request) -> bool {
+    request.method == "PUT" && request.path.contains("/blobs/")
+}
+
+#[test]
+fn what_arrived_before_a_push_was_killed_is_not_sent_again() -> Outcome {
+    let link = Link::new(Protocol::S3sFs)?;
+    link.run(&["push", &add_small_night(&link.host, NIGHTS[0])?])?
+        .expect_code(0)?;
+    let before = link.objects()?;
+    let dump = link.host.add_large_night(NIGHTS[1], 48, 1)?;
+    let mut blobs = 0;
+    let is_second = move |_, request: &Request| {
+        blobs += usize::from(is_blob(request));
+        blobs == 2 && is_blob(request)
+    };
+    let push = link.command_at(&link.url(), &["push", &dump]);
+    let killed = link.start_to_be_killed_when(push, is_second, true)?;
+    assert_eq!(killed.wait()?, None);
+    let arrived = link.objects()?;
+    let blobs = |requests: Vec<Request>| -> Vec<Request> {
+        let blobs = requests.into_iter().filter(is_blob);
+        blobs.collect()
+    };
+    let has_arrived = |blob: &Request| {
+        let name = blob.path.rsplit("/lazyit/").next().unwrap_or_default();
+        arrived.contains_key(name) && !before.contains_key(name)
+    };
+    let mut first = blobs(link.asked());
+    first.retain(has_arrived);
+    assert!(first.len() >= 2, "{first:?}");
+    link.heal();
+    link.run(&["push", &dump])?.expect_code(0)?;
+    let rest = blobs(link.asked());
+    assert!(!rest.iter().any(has_arrived), "{rest:?}");
+    let bytes = |blobs: &[Request]| blobs.iter().map(|blob| blob.bytes).sum::<usize>();
+    let (first, rest) = (bytes(&first), bytes(&rest));
+    assert!(
+        first > 24 << 20 && first + rest < 49 << 20,
+        "{first} and {rest}"
+    );
+    link.run(&["verify"])?.expect_code(0)?;
+    link.check_latest(NIGHTS[1])?;
+    link.check_named()
 }

@@ -155,8 +155,18 @@ impl Link {
     /// the server has seen that.
     pub fn start_to_be_killed(
         &self,
-        mut command: Command,
+        command: Command,
         last: usize,
+        after: bool,
+    ) -> Result<Started> {
+        self.start_to_be_killed_when(command, move |number, _| number == last, after)
+    }
+
+    /// The same, at the first request for which this holds.
+    pub fn start_to_be_killed_when(
+        &self,
+        mut command: Command,
+        mut is_last: impl FnMut(usize, &Request) -> bool + Send + 'static,
         after: bool,
     ) -> Result<Started> {
         let child = Started::default();
@@ -164,7 +174,14 @@ impl Link {
         let kill: Arc<dyn Fn() + Send + Sync> = Arc::new(move || target.kill());
         // The first request waits here until the child has its place.
         let mut place = lock(&child.0);
-        self.fail_at(last, Fault::Hook { after, run: kill });
+        let kill = Fault::Hook { after, run: kill };
+        self.plan(move |number, request| {
+            if is_last(number, request) {
+                kill.clone()
+            } else {
+                Fault::Pass
+            }
+        });
         command.stdout(Stdio::null()).stderr(Stdio::null());
         *place = Some(command.spawn()?);
         drop(place);
