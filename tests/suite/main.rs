@@ -30,3 +30,4 @@ mod several;
 mod store_errors;
 mod support;
 mod truncation;
+mod two_hosts;

@@ -102,7 +102,7 @@ fn what_stays_damaged_or_away_never_gets_its_name() -> Outcome {
         ("cut", Fault::TruncateResponse(0)),
         ("busy", slow_down()),
         ("reset", Fault::ResetAfter),
-        ("stalled", Fault::StallResponse(Duration::from_secs(60))),
+        ("stalled", Fault::StallResponse(Duration::from_mins(1))),
     ] {
         let run = bench.leaves_nothing(name, always(blobs, fault))?;
         check_told(&run, "lazyit/blobs/").map_err(|error| format!("{name}: {error}"))?;

@@ -109,7 +109,7 @@ fn a_stall_is_sat_out_or_got_over_and_one_that_lasts_is_named() -> Outcome {
         "a moment within",
         times(1, every, Fault::StallResponse(moment)),
     )?;
-    let age = Duration::from_secs(60);
+    let age = Duration::from_mins(1);
     let before = [
         ("PUT", "/blobs/", "lazyit/blobs/"),
         ("GET", "list-type", "lazyit/archives"),

@@ -92,6 +92,11 @@ impl Host {
 
     /// Such a host whose store is somewhere else.
     pub fn with_store(store: &str) -> Result<Self, Box<dyn Error>> {
+        Self::with_settings(store, &[])
+    }
+
+    /// Such a host whose `init` is told more.
+    pub fn with_settings(store: &str, settings: &[&str]) -> Result<Self, Box<dyn Error>> {
         let host = Self::bare()?;
         fs::create_dir(host.path("backups"))?;
         fs::copy(fixtures().join("nights/.env.prod"), host.path(".env.prod"))?;
@@ -114,7 +119,7 @@ impl Host {
             "--include",
             "attachments=attachments",
         ];
-        host.run(&init)?.expect_code(0)?;
+        host.run(&[&init[..], settings].concat())?.expect_code(0)?;
         Ok(host)
     }
 
