@@ -49,7 +49,7 @@ pub struct SettingsArgs {
     /// Where archives are kept: the path of a folder, s3://bucket/prefix, gs://bucket/prefix or
     /// az://container/prefix; several, separated by commas, all get every archive. What is not as
     /// usual about a bucket is part of its address, as
-    /// s3://bucket/prefix?endpoint=https://minio.example:9000&region=eu-1; options: endpoint, region,
+    /// 's3://bucket/prefix?endpoint=https://minio.example:9000&region=eu-1' (quoted for the shell); options: endpoint, region,
     /// path_style, checksums, profile (s3), endpoint (gs), account, endpoint (az), allow_http (all)
     /// [env: SEALIFT_STORE]
     #[arg(
@@ -194,7 +194,8 @@ pub enum Command {
     /// Copy archives from the store to another one, without opening them
     ///
     /// Verifies every signature and every blob on the way. What is there already is not sent again,
-    /// so it can be stopped at any time and repeated at will. Of several stores the first is copied.
+    /// so it can be stopped at any time and repeated at will. Of several stores the first that can be
+    /// read is copied.
     #[command(
         after_help = "Example:\n  sealift replicate --to 's3://second-bucket/lazyit?region=eu-1'"
     )]

@@ -73,7 +73,7 @@ impl Kit<'_> {
             "# Recovery of {instance}\n\n\
              Store: {store}, instance `{instance}`.\n\n\
              ## With sealift\n\n\
-             {before}In this folder, on any machine that reaches the store:\n\n\
+             {before}In this folder, on any machine that reaches the store{access}:\n\n\
              ```sh\nsealift fetch --latest --identity identity.txt --out ../recovered\n```\n\n\
              Then follow `../recovered/RESTORE.md`.\n\n\
              ## Without sealift\n\n\
@@ -89,15 +89,31 @@ impl Kit<'_> {
              4. The attachments. Then start everything, and sign in.\n\n\
              Never `down -v`. Never generate new keys.\n",
             before = self.before(),
-            copies = self
-                .stores
-                .iter()
-                .filter_map(copy_command)
-                .collect::<String>(),
+            copies = self.copies(),
+            access = self.access(),
             identity = self.identity(),
             openers = self.openers(),
             signers = indented(self.signers.lines()),
         )
+    }
+
+    /// What reaching the store takes, besides this kit.
+    fn access(&self) -> &'static str {
+        if self.stores.iter().all(|store| store.folder().is_some()) {
+            return "";
+        }
+        " and has credentials that may read\nit (they are not in this kit: write down here where they are kept)"
+    }
+
+    /// The commands that copy a bucket into a folder; one of them is enough.
+    fn copies(&self) -> String {
+        let copies: Vec<String> = self.stores.iter().filter_map(copy_command).collect();
+        let one = if copies.len() > 1 {
+            "# ONE of these, with credentials of its service:\n"
+        } else {
+            ""
+        };
+        format!("{one}{}", copies.concat())
     }
 
     /// What must be done first, if `identity.txt` does not open everything.

@@ -122,24 +122,26 @@ impl Session {
     /// # Errors
     /// A [`Failure`] of the settings or, if none can be opened, a store.
     pub async fn reading(&self, settings: &Settings) -> Result<Stores, Failure> {
-        let opened = self.open(settings, &settings.stores()?).await?;
-        let stores = self.contexts(settings, opened, Repair::Leave)?;
-        for left_out in &stores.left_out {
-            self.monitor.warn(&format!(
-                "going on without {}: {}",
-                left_out.store, left_out.reason
-            ));
-        }
-        Ok(stores)
+        self.reading_from(settings, &settings.stores()?).await
     }
 
-    /// Another store than those of the settings.
+    /// The same with other stores than those of the settings.
     ///
     /// # Errors
-    /// A [`Failure`] of the settings or the store.
-    pub async fn other(&self, settings: &Settings, url: StoreUrl) -> Result<Stores, Failure> {
-        let opened = self.open(settings, &[url]).await?;
-        self.contexts(settings, opened, Repair::Leave)
+    /// A [`Failure`] of the settings or, if none can be opened, a store.
+    pub async fn reading_from(
+        &self,
+        settings: &Settings,
+        urls: &[StoreUrl],
+    ) -> Result<Stores, Failure> {
+        let opened = self.open(settings, urls).await?;
+        let stores = self.contexts(settings, opened, Repair::Leave)?;
+        for out in &stores.left_out {
+            let LeftOut { store, reason, .. } = out;
+            self.monitor
+                .warn(&format!("going on without {store}: {reason}"));
+        }
+        Ok(stores)
     }
 
     /// What each store holds; those that take no part, and what is wrong in the others, are told.

@@ -355,8 +355,10 @@ impl Settings {
     /// A [`Failure`] if none is set, or if it cannot sign unattended.
     pub fn signing_key(&self) -> Result<SigningKey, Failure> {
         let path = self.signing_key.as_ref().ok_or_else(|| {
-            Failure::usage("neither trusted signers nor a signing key are set")
-                .hint("sealift init --store URL")
+            Failure::usage("neither trusted signers nor a signing key are set").hint(
+                "run it in the folder of the recovery kit, or name its list: --trusted-signers \
+                 recovery-kit/allowed_signers; on a new host: sealift init --store URL",
+            )
         })?;
         let text = secret_file("signing key", path)?;
         SigningKey::parse(text.expose()).map_err(|_| unusable(path, text.expose()))
@@ -453,10 +455,9 @@ pub fn service_variables() -> Vec<(String, String)> {
         ];
         prefixes.iter().any(|prefix| name.starts_with(prefix))
     };
-    let read = |(name, value): (OsString, OsString)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    };
-    env::vars_os().filter_map(read).filter(is_theirs).collect()
+    let text =
+        |(name, value): (OsString, OsString)| name.into_string().ok().zip(value.into_string().ok());
+    env::vars_os().filter_map(text).filter(is_theirs).collect()
 }
 
 /// A path that a variable of the environment names.

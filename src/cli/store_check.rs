@@ -69,9 +69,12 @@ fn judge_state(context: &Context, probe: &Probe, checks: &mut Checks) {
     match state.failure {
         None if state.lacks == 0 => checks.ok("state", format!("it had every archive at {at}")),
         failure => {
-            let lacked = count(state.lacks, "archive");
+            let lacked = match state.lacks {
+                0 => "it could not be brought up to date".into(),
+                lacks => format!("it lacked {}", count(lacks, "archive")),
+            };
             let why = failure.map(|failure| format!(": {failure}"));
-            let message = format!("it lacked {lacked} at {at}{}", why.unwrap_or_default());
+            let message = format!("{lacked} at {at}{}", why.unwrap_or_default());
             checks.fault("state", message, "sealift push");
         }
     }

@@ -1,6 +1,7 @@
 //! What to do when a store refuses.
 
 use crate::cli::failure::io_hint;
+use crate::cli::values::plain_http;
 use sealift::{Refusal, StoreError};
 
 /// The hint for an error of a store.
@@ -14,7 +15,8 @@ pub fn store_hint(error: &StoreError) -> Option<String> {
         StoreError::NotFound { .. } | StoreError::WrongSize { .. } => Some("sealift verify".into()),
         StoreError::Failed { store, source, .. } => io_hint(&**source, &folder(store)),
         StoreError::Emptied(store) if store.starts_with("file://") => Some(format!(
-            "mountpoint {}; to begin anew in an empty store, give another --state folder",
+            "mountpoint {0}; if it is a new disk, fill it from another store: sealift replicate --to {0}; \
+             to begin anew in an empty store, give another --state folder",
             folder(store)
         )),
         StoreError::Emptied(store) => Some(format!(
@@ -29,7 +31,10 @@ pub fn store_hint(error: &StoreError) -> Option<String> {
         StoreError::Unusable { store, .. } if store.starts_with("gs://") => {
             Some(credentials("gs").into())
         }
-        StoreError::Unusable { .. } => Some("sealift doctor".into()),
+        StoreError::Unusable { reason, .. } if reason.contains("plain HTTP") => {
+            Some(plain_http("http://HOST:PORT"))
+        }
+        StoreError::Unusable { .. } | StoreError::Late(_) => Some("sealift doctor".into()),
         StoreError::Refused { store, refusal, .. } => Some(refusal_hint(*refusal, store)),
     }
 }

@@ -15,19 +15,20 @@ const CATCH_UP: Duration = Duration::from_hours(1);
 pub struct StoreState {
     store: String,
     copied: u64,
-    lacks: u64,
+    /// Not known of one that cannot be asked.
+    lacks: Option<u64>,
     failure: Option<String>,
 }
 
 impl StoreState {
     /// Whether it has not every archive, or cannot be asked.
     pub fn is_behind(&self) -> bool {
-        self.lacks > 0 || self.failure.is_some()
+        self.lacks.is_some_and(|lacks| lacks > 0) || self.failure.is_some()
     }
 
     fn tell(&self) {
         let store = &self.store;
-        match (self.lacks, &self.failure) {
+        match (self.lacks.unwrap_or(0), &self.failure) {
             (0, Some(failure)) => note("warning", &format!("{store}: {failure}")),
             (0, None) if self.copied > 0 => {
                 let copied = count(self.copied, "archive");
@@ -64,10 +65,9 @@ pub async fn bring_up_to_date(stores: &Stores) -> Result<Vec<StoreState>, Failur
     states.iter().for_each(StoreState::tell);
     if let Some(behind) = states.iter().find(|state| state.is_behind()) {
         let store = shell_word(&behind.store);
-        note(
-            "hint",
-            &format!("the next push tries again; or now: sealift replicate --to {store}"),
-        );
+        let how =
+            "see why: sealift doctor; then the next push fills it, or now: sealift replicate --to";
+        note("hint", &format!("{how} {store}"));
     }
     Ok(states)
 }

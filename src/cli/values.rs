@@ -35,14 +35,29 @@ pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
 /// A [`Failure`] that names the setting.
 pub fn parse_store(setting: &str, text: &str) -> Result<StoreUrl, Failure> {
     text.parse().map_err(|error| {
-        let failure = Failure::usage(format!("the setting {setting}: {error}"));
-        match error {
-            BadUrl::PlainHttp(_) => failure.hint(
-                "use https://, or, on a network that is yours alone, add allow_http=true to the address",
-            ),
-            _ => failure,
+        let failure = bad_store(error);
+        Failure {
+            message: format!("the setting {setting}: {}", failure.message),
+            ..failure
         }
     })
+}
+
+/// What is wrong with the address of a store.
+pub fn bad_store(error: BadUrl) -> Failure {
+    let failure = Failure::usage(error.to_string());
+    match error {
+        BadUrl::PlainHttp(endpoint) => failure.hint(plain_http(&endpoint)),
+        _ => failure,
+    }
+}
+
+/// What to do about a server that is spoken to in the clear.
+pub fn plain_http(endpoint: &str) -> String {
+    format!(
+        "use https://; or, on a network that is yours alone: --store \
+         's3://bucket/prefix?endpoint={endpoint}&allow_http=true'"
+    )
 }
 
 /// A time, as a number of seconds or with one of the units s, m, h and d.
@@ -67,13 +82,14 @@ pub fn parse_duration(setting: &str, text: &str) -> Result<Duration, Failure> {
     })
 }
 
-/// Bytes a second, as a number or with one of the units k, M and G (1000) or Ki, Mi and Gi (1024).
+/// Bytes a second, as a number or with one of the units k, M and G (1000) or Ki, Mi and Gi (1024); a B
+/// may follow.
 ///
 /// # Errors
 /// A [`Failure`] that names the setting.
 pub fn parse_rate(setting: &str, text: &str) -> Result<NonZeroU64, Failure> {
     let (number, unit) = split_unit(text);
-    let bytes = match unit {
+    let bytes = match unit.strip_suffix('B').unwrap_or(unit) {
         "" => Some(1),
         "k" | "K" => Some(1000),
         "M" => Some(1_000_000),

@@ -120,14 +120,18 @@ struct Spread {
     stores: Vec<Store>,
     outcome: Uploaded,
     patience: Duration,
+    /// They share a limit of our own: then which is slow is chance.
+    is_limited: bool,
 }
 
 impl Spread {
     fn new(stores: Vec<Store>) -> Self {
+        let is_limited = stores.iter().all(Store::is_limited);
         Self {
             outcome: stores.iter().map(|_| Ok(())).collect(),
             stores,
             patience: PATIENCE_WITH_SLOW,
+            is_limited,
         }
     }
 
@@ -143,6 +147,7 @@ impl Spread {
         let mut last_failure = None;
         loop {
             let next = match first_done {
+                _ if self.is_limited => under_way.next().await,
                 None => under_way.next().await,
                 Some(at) => match timeout_at(at + self.patience, under_way.next()).await {
                     Ok(next) => next,

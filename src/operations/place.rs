@@ -63,14 +63,18 @@ async fn exclusivity(context: &Context) -> Result<Exclusivity, StoreError> {
             .index
             .ask(|index| index.remember_exclusive(&key, found));
         is_exclusive = Some(found);
+        if !found {
+            // Once; doctor says it at any time.
+            context.monitor.warn(&format!(
+                "{} does not refuse to overwrite: two hosts that push at the same moment could lose \
+                 an archive there",
+                context.store.url()
+            ));
+        }
     }
-    if is_exclusive == Some(true) {
-        return Ok(Exclusivity::ByStore);
-    }
-    context.monitor.warn(&format!(
-        "{} does not refuse to overwrite: two hosts that push at the same moment could lose an \
-         archive there",
-        context.store.url()
-    ));
-    Ok(Exclusivity::ByCheck)
+    Ok(if is_exclusive == Some(true) {
+        Exclusivity::ByStore
+    } else {
+        Exclusivity::ByCheck
+    })
 }

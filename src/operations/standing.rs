@@ -11,6 +11,9 @@ use crate::words::ids::{ArchiveId, Sequence};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 /// The stores of an instance, in the operator's order.
 pub struct Standing {
@@ -75,14 +78,40 @@ impl LeftOut {
 }
 
 impl Standing {
-    /// Reads the catalogs of stores, all at once.
+    /// Reads the catalogs of stores, all at once, however long that takes.
     ///
     /// # Errors
-    /// The first store's [`StoreError`] if none can be read.
+    /// The first store's [`StoreError`] if none can be read, or if the work is to stop.
     pub async fn read(contexts: &[Context]) -> Result<Self, StoreError> {
-        let read = contexts
-            .iter()
-            .map(|context| async move { Catalog::read(context).await });
+        Self::read_within(contexts, Duration::MAX).await
+    }
+
+    /// The same; once one store was read, the others have so much time left.
+    ///
+    /// # Errors
+    /// As of [`Standing::read`].
+    pub async fn read_within(contexts: &[Context], late: Duration) -> Result<Self, StoreError> {
+        let (one_was_read, seen) = watch::channel(false);
+        let read = contexts.iter().map(|context| async {
+            let mut seen = seen.clone();
+            let read = async {
+                let read = Catalog::read(context).await;
+                if read.is_ok() {
+                    one_was_read.send_replace(true);
+                }
+                read
+            };
+            let too_late = async {
+                // It cannot be closed: its sender lives as long as this.
+                let _ = seen.wait_for(|seen| *seen).await;
+                sleep(late).await;
+            };
+            tokio::select! {
+                biased;
+                read = read => read,
+                () = too_late => Err(StoreError::Late(context.store.url().identity())),
+            }
+        });
         let mut standing = Self {
             reached: Vec::new(),
             failed: Vec::new(),
@@ -97,6 +126,12 @@ impl Standing {
                 Ok(catalog) => standing.reached.push(Reached { context, catalog }),
                 Err(error) => standing.failed.push((context, error)),
             }
+        }
+        // A store that was not waited for says nothing of itself.
+        if contexts.iter().any(|context| context.cancel.is_cancelled())
+            && !standing.failed.is_empty()
+        {
+            return Err(standing.failed.remove(0).1);
         }
         standing.or_the_first_failure()
     }

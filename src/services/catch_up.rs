@@ -18,8 +18,8 @@ pub struct CaughtUp {
     pub store: StoreUrl,
     /// How many archives it was given just now.
     pub copied: u64,
-    /// How many it lacks.
-    pub lacks: u64,
+    /// How many it lacks; not known of one that cannot be asked.
+    pub lacks: Option<u64>,
     /// Why it lacks them, or could not be asked.
     pub failure: Option<String>,
 }
@@ -47,6 +47,7 @@ pub async fn catch_up(
         look(stores, &mut states).await;
     }
     states.extend(left_out.iter().map(|out| CaughtUp {
+        lacks: None,
         failure: Some(out.reason.clone()),
         ..stands(&out.store)
     }));
@@ -62,7 +63,7 @@ fn stands(store: &StoreUrl) -> CaughtUp {
     CaughtUp {
         store: store.clone(),
         copied: 0,
-        lacks: 0,
+        lacks: Some(0),
         failure: None,
     }
 }
@@ -130,6 +131,7 @@ async fn look(stores: &[Context], states: &mut [CaughtUp]) {
         Ok(standing) => standing,
         Err(error) => {
             for state in states {
+                state.lacks = None;
                 state.failure.get_or_insert(with_cause(&error));
             }
             return;
@@ -142,12 +144,13 @@ async fn look(stores: &[Context], states: &mut [CaughtUp]) {
         let mut failed = failed.map(|(_, error)| with_cause(error));
         let mut reached = standing.reached.iter();
         match reached.find(|reached| *reached.context.store.url() == state.store) {
-            None => state.failure = failed.next(),
+            None => (state.lacks, state.failure) = (None, failed.next()),
             Some(reached) => {
-                state.lacks = reached.lacks(&merged);
+                let lacks = reached.lacks(&merged);
+                state.lacks = Some(lacks);
                 let at_odds = reached.is_at_odds(&merged);
                 let at_odds = at_odds.map(|place| LeftOut::at_odds(&reached.context, place).reason);
-                let failure = state.failure.take().filter(|_| state.lacks > 0);
+                let failure = state.failure.take().filter(|_| lacks > 0);
                 state.failure = at_odds.or(failure);
             }
         }
@@ -157,11 +160,11 @@ async fn look(stores: &[Context], states: &mut [CaughtUp]) {
 fn remember(context: &Context, state: &CaughtUp) {
     let key = store_key(&state.store, context.store.instance());
     let now = context.clock.now();
-    let is_complete = state.lacks == 0 && state.failure.is_none();
+    let is_complete = state.lacks == Some(0) && state.failure.is_none();
     let state = StoreState {
         checked_at: now,
         complete_at: is_complete.then_some(now),
-        lacks: state.lacks,
+        lacks: state.lacks.unwrap_or_default(),
         failure: state.failure.clone(),
     };
     context

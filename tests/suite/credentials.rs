@@ -122,7 +122,8 @@ fn a_profile_gives_them_by_name_or_by_default() -> Outcome {
     case.push("")?.expect_code(0)?;
     let run = case.push("&profile=absent")?.expect_code(1)?;
     assert!(
-        run.stderr.contains("with the profile \"absent\" first"),
+        run.stderr
+            .contains("(the address names the profile \"absent\")"),
         "{run:?}"
     );
     Ok(())

@@ -142,7 +142,7 @@ fn what_arrived_before_a_push_was_killed_is_not_sent_again() -> Outcome {
     let bytes = |blobs: &[Request]| blobs.iter().map(|blob| blob.bytes).sum::<usize>();
     let (first, rest) = (bytes(&first), bytes(&rest));
     assert!(
-        first > 24 << 20 && first + rest < 49 << 20,
+        first > 20 << 20 && first + rest < 49 << 20,
         "{first} and {rest}"
     );
     link.run(&["verify"])?.expect_code(0)?;

@@ -312,6 +312,9 @@ fn a_copy_of_nothing_or_onto_itself_is_refused() -> Outcome {
     host.run(&["replicate", "--to", "./store"])?
         .expect_code(2)?;
     host.run(&["replicate", "--to", "absent"])?.expect_code(1)?;
+    // With a second store, that is what is copied.
+    let both = ["replicate", "--to", "store", BOTH[0], BOTH[1]];
+    host.run(&both)?.expect_code(6)?;
     host.run(&["list", "--store", "store,./store"])?
         .expect_code(2)?;
     Ok(())

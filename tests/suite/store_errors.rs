@@ -191,8 +191,8 @@ const TOLD: &[(&str, &str, &str)] = &[
         "plain HTTP",
         "the setting store: http://127.0.0.1:X is plain HTTP, which anybody on the way \
          can read and change",
-        "use https://, or, on a network that is yours alone, add allow_http=true to the \
-         address",
+        "use https://; or, on a network that is yours alone: --store \
+         's3://bucket/prefix?endpoint=http://127.0.0.1:X&allow_http=true'",
     ),
     (
         "no account",

@@ -106,6 +106,8 @@ pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
     };
     check_host(&settings, &mut checks);
     check_stores(session, &settings, &mut checks).await;
+    // What was not waited for is no fault.
+    session.cancel.check()?;
     let ok = checks
         .checks
         .iter()
@@ -212,7 +214,7 @@ async fn check_stores(session: &Session, settings: &Settings, checks: &mut Check
     };
     for url in stores {
         checks.of(url.to_string());
-        match session.other(settings, url).await {
+        match session.reading_from(settings, &[url]).await {
             Ok(stores) => {
                 for context in &stores.contexts {
                     check_store(context, checks).await;

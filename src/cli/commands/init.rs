@@ -7,6 +7,7 @@ use crate::cli::output::Output;
 use crate::cli::session::Session;
 use crate::cli::settings::{DEFAULT_CONFIG, Settings, read_text, trust_command};
 use crate::cli::settings_file::{SIGNERS, SIGNING_KEY, SettingsFile};
+use crate::cli::values::bad_store;
 use age::secrecy::{ExposeSecret, SecretString};
 use sealift::{
     SigningKey, StoreUrl, create_private_folder, generate_identity, resolve_recipients, write_new,
@@ -77,7 +78,14 @@ impl Plan {
         let settings = session.settings_without_file()?;
         refuse_identity(&settings)?;
         refuse_existing(&settings, &config, &folder)?;
-        let stores = settings.stores()?;
+        let variable = |name: &str| {
+            let mut set = settings.network.environment.iter();
+            let (_, value) = set.find(|(set, value)| set == name && !value.is_empty())?;
+            Some(value.clone())
+        };
+        let stores = settings.stores()?.into_iter();
+        let stores = stores.map(|url| url.completed(variable).map_err(bad_store));
+        let stores = stores.collect::<Result<Vec<StoreUrl>, Failure>>()?;
         let (identity, recipients) = if let Some(given) = settings.data_recipients()? {
             (None, given.names().to_vec())
         } else {
@@ -115,9 +123,15 @@ impl Plan {
         if !self.folder.as_os_str().is_empty() {
             create_private_folder(&self.folder)?;
         }
+        let stores: Vec<StoreUrl> = self
+            .stores
+            .iter()
+            .cloned()
+            .map(StoreUrl::without_profile)
+            .collect();
         let kit = Kit {
             folder: self.folder.join(KIT),
-            stores: &self.stores,
+            stores: &stores,
             instance: self.settings.instance.to_string(),
             signers: &self.signers,
             identity: self.identity.as_ref().map(ExposeSecret::expose_secret),
@@ -240,5 +254,5 @@ fn summary(document: &Document) -> String {
         Some(command) => format!("Archives are believed only after this:\n{command}\n\n"),
         None => String::new(),
     };
-    format!("{wrote}\n\n{now}\n\n{trust}Then: sealift push\n")
+    format!("{wrote}\n\n{now}\n\n{trust}Then: sealift doctor, and sealift push\n")
 }

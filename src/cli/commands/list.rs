@@ -55,8 +55,17 @@ pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
         .collect();
     archives.reverse();
     let document = Document { archives };
-    let stores = settings.stores()?.len();
-    output.result(&document, || text(&document, stores))?;
+    let reached = standing.reached.len();
+    let places = standing
+        .reached
+        .iter()
+        .map(|store| store.context.store.url().to_string());
+    let place = format!(
+        "{} in {}",
+        settings.instance,
+        places.collect::<Vec<_>>().join(", ")
+    );
+    output.result(&document, || text(&document, reached, &place))?;
     Ok(Exit::Done)
 }
 
@@ -88,9 +97,9 @@ fn line(standing: &Standing, archive: &Summary) -> Line {
     }
 }
 
-fn text(document: &Document, stores: usize) -> String {
+fn text(document: &Document, stores: usize, place: &str) -> String {
     if document.archives.is_empty() {
-        return "no archives yet; make one: sealift push\n".into();
+        return format!("no archives yet of {place}; make one: sealift push\n");
     }
     let width = document
         .archives

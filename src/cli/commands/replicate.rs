@@ -27,7 +27,7 @@ struct Refused {
     reason: String,
 }
 
-/// Copies every archive of the first store that the other one lacks.
+/// Copies every archive that the other store lacks, from the first of the stores that can be read.
 ///
 /// # Errors
 /// A [`Failure`] of the settings or of a store; what was copied until then is whole.
@@ -35,15 +35,21 @@ pub async fn run(session: &Session, args: ReplicateArgs, output: &Output) -> Res
     let settings = session.settings()?;
     let to: StoreUrl = parse_store("to", &args.to)?;
     let to = to.resolve(Path::new(&std::path::absolute(".")?));
-    let from = settings.stores()?.swap_remove(0);
-    if from.identity() == to.identity() {
-        return Err(Failure::usage(format!("{to} is the store that is copied")));
+    let mut others = settings.stores()?;
+    others.retain(|url| url.identity() != to.identity());
+    if others.is_empty() {
+        let message = format!("{to} is the only store, so there is nothing to copy to it");
+        return Err(Failure::usage(message).hint("name the store that is copied: --store URL"));
     }
-    let sources = session.other(&settings, from).await?;
-    let targets = session.other(&settings, to).await?;
-    let (Some(from), Some(to)) = (sources.contexts.first(), targets.contexts.first()) else {
+    let sources = session.reading_from(&settings, &others).await?;
+    let targets = session
+        .reading_from(&settings, std::slice::from_ref(&to))
+        .await?;
+    let standing = session.standing(&sources).await?;
+    let (Some(from), Some(to)) = (standing.reached.first(), targets.contexts.first()) else {
         return Err(Failure::failed("there is no store to copy"));
     };
+    let from = &from.context;
     let done = replicate(from, to, None).await?;
     if done.archives.is_empty() && done.present == 0 && done.refused.is_empty() {
         // A slip in an address must not look like a copy.

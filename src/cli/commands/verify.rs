@@ -59,7 +59,7 @@ pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
         let store = context.store.url().to_string();
         match verify(context).await {
             Ok(report) => document.report(&store, report),
-            Err(VerifyError::Store(error)) if several => {
+            Err(VerifyError::Store(error)) if several && !session.cancel.is_cancelled() => {
                 document.add(&store, "store-unreachable", None, with_cause(&error));
             }
             Err(error) => return Err(error.into()),

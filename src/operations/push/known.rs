@@ -11,6 +11,7 @@ use crate::operations::standing::Standing;
 use crate::ports::backups::{FileState, Pair};
 use crate::ports::store::StoreError;
 use crate::words::ids::{BlobId, ComponentName};
+use crate::words::limits::PATIENCE_WITH_SLOW;
 use crate::words::verdict::{Finding, Proof, ProofState, Verdict};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -181,7 +182,7 @@ pub(super) async fn whole<'a>(
 /// # Errors
 /// [`PushError`] if no store can be listed or a dump cannot be read.
 pub async fn unarchived(stores: &[Context], pairs: Vec<Pair>) -> Result<Vec<Pair>, PushError> {
-    let standing = Standing::read(stores).await?;
+    let standing = Standing::read_within(stores, PATIENCE_WITH_SLOW).await?;
     let catalog = standing.merged();
     let reached: Vec<Context> = standing.reached.into_iter().map(|r| r.context).collect();
     let shown = Shown::read(&reached).await?;

@@ -36,6 +36,7 @@ use crate::ports::includes::Include;
 use crate::words::class::Class;
 use crate::words::clock::Timestamp;
 use crate::words::ids::{ArchiveId, Digest, Instance, Sequence};
+use crate::words::limits::PATIENCE_WITH_SLOW;
 use crate::words::secret::Secret;
 use crate::words::verdict::{Finding, Proof, Verdict};
 use jiff::SignedDuration;
@@ -152,7 +153,8 @@ pub async fn push(
             ));
         }
     }
-    let standing = Standing::read(stores).await?.without_emptied()?;
+    let standing = Standing::read_within(stores, PATIENCE_WITH_SLOW).await?;
+    let standing = standing.without_emptied()?;
     let standing = standing.with_heads_of(left_out);
     standing.complain();
     let mut targets = Targets::choose(standing)?;

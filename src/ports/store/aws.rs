@@ -101,6 +101,19 @@ impl CredentialProvider for Chain {
         let provider = self.provider.as_ref().ok_or_else(|| self.refused(None))?;
         let found = provider.provide_credentials().await;
         let found = found.map_err(|error| self.refused(Some(&error)))?;
+        let parts = [
+            Some(found.access_key_id()),
+            Some(found.secret_access_key()),
+            found.session_token(),
+        ];
+        let is_odd =
+            |part: &str| part.is_empty() || part.bytes().any(|byte| !byte.is_ascii_graphic());
+        if parts.into_iter().flatten().any(is_odd) {
+            return Err(self.refusal(
+                Refusal::WrongCredentials,
+                "a key is empty or has a character that no key has, such as the end of a line",
+            ));
+        }
         let expiry = found.expiry().and_then(|at| Timestamp::try_from(at).ok());
         let until = expiry.map_or(now + RENEWAL, |at| at - BEFORE_EXPIRY);
         let credential = Arc::new(AwsCredential {
@@ -125,8 +138,12 @@ impl Chain {
         } else {
             Refusal::NoCredentials
         };
+        self.refusal(refusal, said)
+    }
+
+    fn refusal(&self, refusal: Refusal, said: &str) -> object_store::Error {
         let said = match &self.profile {
-            Some(profile) => format!("{said}, with the profile {profile:?} first"),
+            Some(profile) => format!("{said} (the address names the profile {profile:?})"),
             None => said.to_owned(),
         };
         object_store::Error::Unauthenticated {

@@ -52,6 +52,9 @@ pub enum StoreError {
         /// What is missing or wrong.
         reason: String,
     },
+    /// The store did not answer while others did.
+    #[error("{0} does not answer, and others do")]
+    Late(String),
     /// The store, or the way to it, refused.
     #[error("cannot {action} {object} in {store}: {refusal}")]
     Refused {

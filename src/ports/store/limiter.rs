@@ -23,6 +23,11 @@ impl Limiter {
         }
     }
 
+    /// Whether there is a limit at all.
+    pub fn is_limited(&self) -> bool {
+        self.rate.is_some()
+    }
+
     /// Waits until so many bytes may pass.
     pub async fn pass(&self, bytes: usize) {
         let Some(rate) = self.rate else { return };

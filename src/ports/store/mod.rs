@@ -126,6 +126,12 @@ impl Store {
         }
     }
 
+    /// Whether what is sent is held back by a limit of our own, so that to be slow is no fault.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.network.upload.is_limited()
+    }
+
     /// Where the store is, for messages and for the index.
     #[must_use]
     pub fn url(&self) -> &StoreUrl {

@@ -111,6 +111,16 @@ impl Network {
         variables.filter(move |(name, value)| name.starts_with(prefix) && !value.is_empty())
     }
 
+    /// Waits until so many bytes may be written to a folder, or until the work is to stop.
+    pub(super) async fn pass_up(&self, bytes: usize) {
+        const PIECE: usize = 64 * 1024;
+        let mut left = bytes;
+        while left > 0 && !self.cancel.is_cancelled() {
+            self.upload.pass(left.min(PIECE)).await;
+            left = left.saturating_sub(PIECE);
+        }
+    }
+
     /// The attempts at one request, which starts now.
     pub(super) fn attempts(&self) -> Attempts<'_> {
         Attempts {

@@ -34,7 +34,7 @@ impl Store {
         mode: PutMode,
     ) -> Result<(), StoreError> {
         if self.remote.is_none() {
-            self.network.upload.pass(bytes.len()).await;
+            self.network.pass_up(bytes.len()).await;
         }
         let (path, bytes) = (ObjectPath::from(object), PutPayload::from_bytes(bytes));
         let put = self.objects.put_opts(&path, bytes, mode.into()).await;

@@ -7,7 +7,9 @@
 use super::aws;
 use super::error::StoreError;
 use super::network::Network;
-use super::url::{BadUrl, BucketOptions, BucketUrl, Service, StoreUrl};
+use super::url::{
+    BadUrl, BucketOptions, BucketUrl, ENDPOINT_VARIABLES, REGION_VARIABLES, Service, StoreUrl,
+};
 use object_store::aws::{AmazonS3Builder, Checksum};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -95,11 +97,13 @@ fn no_retry() -> RetryConfig {
 
 async fn s3(bucket: &BucketUrl, network: &Network) -> Opened {
     let options = &bucket.options;
-    let named = ["AWS_REGION", "AWS_DEFAULT_REGION"];
-    let variable = named.iter().find_map(|name| network.variable(name));
+    let variable = REGION_VARIABLES
+        .iter()
+        .find_map(|name| network.variable(name));
     let region = options.region.as_deref().or(variable);
-    let own_server = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
-    let own_server = own_server.iter().find_map(|name| network.variable(name));
+    let own_server = ENDPOINT_VARIABLES
+        .iter()
+        .find_map(|name| network.variable(name));
     let is_elsewhere = options.endpoint.is_some() || own_server.is_some();
     // A server of one's own has no regions, but signatures need one.
     let region = region.or(is_elsewhere.then_some(DEFAULT_REGION));

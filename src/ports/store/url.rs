@@ -51,6 +51,11 @@ pub struct BucketOptions {
     pub account: Option<String>,
 }
 
+/// Where AWS's tools look for a server that is not Amazon's.
+pub(super) const ENDPOINT_VARIABLES: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
+/// Where they look for the region.
+pub(super) const REGION_VARIABLES: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+
 /// The protocols of object stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -148,6 +153,40 @@ impl StoreUrl {
             Self::Directory(path) => Self::normal(&base.join(path)),
             other => other,
         }
+    }
+
+    /// The same store, with what the environment says of it in the address: elsewhere the environment
+    /// is another.
+    ///
+    /// # Errors
+    /// [`BadUrl`] if the environment names a server that is spoken to in the clear.
+    pub fn completed(mut self, variable: impl Fn(&str) -> Option<String>) -> Result<Self, BadUrl> {
+        if let Self::Bucket(bucket) = &mut self {
+            let BucketUrl {
+                service, options, ..
+            } = &mut **bucket;
+            let first = |names: [&str; 2]| names.iter().find_map(|name| variable(name));
+            if *service == Service::S3 {
+                let endpoint = || first(ENDPOINT_VARIABLES);
+                options.endpoint = options.endpoint.take().or_else(endpoint);
+                options.region = options.region.take().or_else(|| first(REGION_VARIABLES));
+            }
+            if *service == Service::Azure {
+                let account = || variable("AZURE_STORAGE_ACCOUNT_NAME");
+                options.account = options.account.take().or_else(account);
+            }
+            options.check_endpoint()?;
+        }
+        Ok(self)
+    }
+
+    /// The same store, on a machine that does not have this one's profiles.
+    #[must_use]
+    pub fn without_profile(mut self) -> Self {
+        if let Self::Bucket(bucket) = &mut self {
+            bucket.options.profile = None;
+        }
+        self
     }
 
     /// What makes it this store and no other: of two addresses with one identity, one at most says
@@ -275,6 +314,16 @@ impl BucketOptions {
             expected: "a URL, as https://host:port",
         };
         let url = Url::parse(endpoint).map_err(|_| bad())?;
+        let is_number = url.host_str().is_some_and(|host| {
+            host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok()
+        });
+        if self.path_style == Some(false) && is_number {
+            return Err(BadUrl::BadValue {
+                option: "path_style".into(),
+                value: "false".into(),
+                expected: "true for an endpoint in numbers, which no name can stand in front of",
+            });
+        }
         match url.scheme() {
             _ if !url.has_host() || url.password().is_some() => Err(bad()),
             "https" => Ok(()),
@@ -376,6 +425,32 @@ mod tests {
     }
 
     #[test]
+    fn what_the_environment_says_becomes_part_of_the_address() -> Result<(), BadUrl> {
+        let variable = |name: &str| match name {
+            "AWS_ENDPOINT_URL" => Some("https://minio.example".to_owned()),
+            "AWS_REGION" => Some("eu-9".to_owned()),
+            "AZURE_STORAGE_ACCOUNT_NAME" => Some("me".to_owned()),
+            _ => None,
+        };
+        for (given, complete) in [
+            (
+                "s3://b/p",
+                "s3://b/p?endpoint=https://minio.example&region=eu-9",
+            ),
+            (
+                "s3://b/p?endpoint=https://x&region=y",
+                "s3://b/p?endpoint=https://x&region=y",
+            ),
+            ("az://c/p", "az://c/p?account=me"),
+            ("gs://b", "gs://b"),
+        ] {
+            let url: StoreUrl = given.parse()?;
+            assert_eq!(url.completed(variable)?.to_string(), complete);
+        }
+        Ok(())
+    }
+
+    #[test]
     fn what_is_no_address_is_refused() {
         for bad in [
             "",
@@ -394,6 +469,7 @@ mod tests {
             "s3://bucket?endpoint=minio.example",
             "s3://bucket?endpoint=ftp://minio.example",
             "s3://bucket?endpoint=http://minio.example",
+            "s3://bucket?endpoint=https://10.0.0.1:9000&path_style=false",
         ] {
             assert!(bad.parse::<StoreUrl>().is_err(), "{bad:?} was taken");
         }
