@@ -46,7 +46,7 @@ pub use operations::inspect::{
 };
 pub use operations::pipeline::blocking;
 pub use operations::push::{PushError, PushKeys, PushRequest, Pushed, push, unarchived};
-pub use operations::replicate::{ReplicateError, Replicated, replicate};
+pub use operations::replicate::{Emptied, ReplicateError, Replicated, replicate};
 pub use operations::standing::{LeftOut, Reached, Standing, with_cause};
 pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};
 pub use ports::backups::{AuthMode, BackupsError, Half, Pair, Pairing, pair_up, pairs_of, scan};

@@ -276,6 +276,9 @@ pub struct ReplicateArgs {
     /// The other store, whose address is as that of --store
     #[arg(long, value_name = "URL")]
     pub to: String,
+    /// Fill a store that is empty now though it held archives: a new disk in place of the old one
+    #[arg(long)]
+    pub refill: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -195,7 +195,8 @@ fn copy_command(store: &StoreUrl) -> Option<String> {
             let account = options.account.as_deref().unwrap_or("ACCOUNT");
             let own = format!("https://{account}.blob.core.windows.net");
             let server = options.endpoint.as_ref().unwrap_or(&own);
-            let all = shell_word(&format!("{server}/{name}/{prefix}/*"));
+            let folder = format!("{server}/{name}/{prefix}");
+            let all = shell_word(&format!("{}/*", folder.trim_end_matches('/')));
             format!("azcopy copy {all} STORE_DIR --recursive\n")
         }
     })

@@ -103,6 +103,15 @@ impl Session {
     pub async fn writing(&self, settings: &Settings) -> Result<(Stores, HostLock), Failure> {
         // Before the lock, so that a store that is not there changes nothing at all.
         let opened = self.open(settings, &settings.stores()?).await?;
+        let lock = self.lock(settings).await?;
+        Ok((self.contexts(settings, opened, Repair::MoveAside)?, lock))
+    }
+
+    /// The host's lock, in the state folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the state folder.
+    pub async fn lock(&self, settings: &Settings) -> Result<HostLock, Failure> {
         let (state, cancel) = (settings.state.clone(), self.cancel.clone());
         let monitor = Arc::clone(&self.monitor);
         create_private_folder(&state)?;
@@ -111,10 +120,9 @@ impl Session {
                 monitor.warn("another sealift is at work here; waiting for it");
             })
         });
-        let lock = lock
+        Ok(lock
             .await
-            .map_err(|error| Failure::failed(error.to_string()))??;
-        Ok((self.contexts(settings, opened, Repair::MoveAside)?, lock))
+            .map_err(|error| Failure::failed(error.to_string()))??)
     }
 
     /// The stores of a command that only reads; it makes no state folder.

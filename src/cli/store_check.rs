@@ -5,7 +5,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::count;
 use jiff::{SignedDuration, Unit};
 use sealift::{
-    Checksums, Context, Deletion, Exclusivity, Lock, Probe, Service, StoreError, StoreUrl,
+    Checksums, Context, Deletion, Exclusivity, Lock, Probe, Service, Standing, StoreError, StoreUrl,
 };
 
 /// A clock that is off by more than this is worth a line.
@@ -16,6 +16,10 @@ const SKEW: SignedDuration = SignedDuration::from_mins(15);
 /// Probes a store, judges what it did, and lets the index know.
 pub async fn check_store(context: &Context, checks: &mut Checks) {
     let store = &context.store;
+    let standing = Standing::read(std::slice::from_ref(context)).await;
+    if let Err(error) = standing.and_then(Standing::without_emptied) {
+        return failed(context, error, checks).await;
+    }
     let probe = match store.probe().await {
         Ok(probe) => probe,
         Err(error) => return failed(context, error, checks).await,

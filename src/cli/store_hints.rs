@@ -15,12 +15,12 @@ pub fn store_hint(error: &StoreError) -> Option<String> {
         StoreError::NotFound { .. } | StoreError::WrongSize { .. } => Some("sealift verify".into()),
         StoreError::Failed { store, source, .. } => io_hint(&**source, &folder(store)),
         StoreError::Emptied(store) if store.starts_with("file://") => Some(format!(
-            "mountpoint {0}; if it is a new disk, fill it from another store: sealift replicate --to {0}; \
+            "mountpoint {0}; if it is a new disk, fill it from another store: sealift replicate --refill --to {0}; \
              to begin anew in an empty store, give another --state folder",
             folder(store)
         )),
         StoreError::Emptied(store) => Some(format!(
-            "see what is there: sealift doctor; from another store: sealift replicate --to '{store}'"
+            "see what is there: sealift doctor; from another store: sealift replicate --refill --to '{store}'"
         )),
         StoreError::Exists { .. } => None,
         StoreError::Unusable { store, .. } if store.starts_with("az://") => Some(
@@ -60,6 +60,9 @@ pub fn refusal_hint(refusal: Refusal, store: &str) -> String {
         }
         Refusal::Moved => "give the address that the server names as the endpoint in --store",
         Refusal::ClockSkew => "set the clock: timedatectl status",
+        Refusal::InTheClear => {
+            "use https://; or, on a network that is yours alone, add allow_http=true to the address"
+        }
         Refusal::Locked => "wait until the lock has ended",
         Refusal::Garbled => {
             "check that the endpoint in --store is the service's own, and try again: sealift doctor"

@@ -93,7 +93,7 @@ pub enum Disbelief {
 }
 
 /// Every archive of an instance in a store.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Catalog {
     /// The verified ones, in the order of the chain.
     pub archives: Vec<Summary>,
@@ -110,6 +110,18 @@ impl Catalog {
     /// [`StoreError`] if the store cannot be listed; a manifest that cannot be used is none, since
     /// it must not stand in the way of those that can.
     pub async fn read(context: &Context) -> Result<Self, StoreError> {
+        Self::read_with(context, true).await
+    }
+
+    /// Reads the catalog from the store alone, every manifest and signature anew.
+    ///
+    /// # Errors
+    /// As of [`Catalog::read`].
+    pub async fn read_anew(context: &Context) -> Result<Self, StoreError> {
+        Self::read_with(context, false).await
+    }
+
+    async fn read_with(context: &Context, from_index: bool) -> Result<Self, StoreError> {
         let key = context.store_key();
         let mut catalog = Self {
             highest_seen: context.index.ask(|index| index.head(&key)),
@@ -120,7 +132,11 @@ impl Catalog {
         let (key, room) = (&key, &room);
         let load = |entry: ManifestEntry| async move {
             let _room = room.take(entry.bytes).await;
-            let loaded = load_cached(context, key, entry).await;
+            let loaded = if from_index {
+                load_cached(context, key, entry).await
+            } else {
+                load(context, entry.sequence).await
+            };
             loaded.map(|archive| summarise(&archive))
         };
         let mut loaded = stream::iter(listed).map(load).buffered(READS_IN_FLIGHT);
@@ -354,7 +370,7 @@ async fn load_once(
     ))
 }
 
-pub(super) async fn load_cached(
+async fn load_cached(
     context: &Context,
     key: &str,
     entry: ManifestEntry,

@@ -16,7 +16,7 @@ use crate::words::cancel::Cancelled;
 use crate::words::ids::{BlobId, Sequence};
 use crate::words::limits::{COPY_BYTES_IN_FLIGHT, READS_IN_FLIGHT};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 /// What was copied.
@@ -34,6 +34,15 @@ pub struct Replicated {
     pub refused: Vec<(Sequence, String)>,
     /// Archives that are left because the time was up.
     pub left: u64,
+}
+
+/// What to do about a store that is empty now, though it held archives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emptied {
+    /// Leave it: it may be the mount point of a disk that is not mounted.
+    Refuse,
+    /// Fill it: it is a new disk.
+    Fill,
 }
 
 /// A copy came to an end before its time.
@@ -54,6 +63,8 @@ pub enum ReplicateError {
 enum NotCopied {
     /// Others may be.
     Archive(String),
+    /// What is left is for another time; what was copied of it stays.
+    TimeIsUp,
     /// No other would be.
     All(ReplicateError),
 }
@@ -73,9 +84,14 @@ pub async fn replicate(
     from: &Context,
     to: &Context,
     until: Option<Instant>,
+    emptied: Emptied,
 ) -> Result<Replicated, ReplicateError> {
     let source = Catalog::read(from).await?;
-    let target = Catalog::read(to).await?;
+    let target = Catalog::read_anew(to).await?;
+    let is_emptied = target.archives.is_empty() && target.broken.is_empty();
+    if is_emptied && target.highest_seen.is_some() && emptied == Emptied::Refuse {
+        return Err(StoreError::Emptied(to.store.url().to_string()).into());
+    }
     let mut done = Replicated::default();
     for broken in &source.broken {
         done.refused.push((broken.sequence, broken.to_string()));
@@ -83,31 +99,34 @@ pub async fn replicate(
     let mut copy = Copy {
         from,
         to,
+        damaged: target.broken.iter().map(|broken| broken.sequence).collect(),
         shown: to.store.blob_sizes().await?,
+        until,
         room: Room::new(COPY_BYTES_IN_FLIGHT),
     };
     to.monitor.begin("replicate", None);
     let mut outcome = Ok(());
     for (number, archive) in source.archives.iter().enumerate() {
-        if until.is_some_and(|until| Instant::now() >= until) {
-            done.left = (source.archives.len() - number) as u64;
-            break;
-        }
         let there = target
             .archives
             .iter()
             .find(|a| a.sequence == archive.sequence);
         let is_there = match there {
             Some(there) if there.id != archive.id => {
-                let reason = "another archive has its place in the other store";
+                let reason =
+                    "another archive has its place in the other store, so no later one can follow";
                 done.refused.push((archive.sequence, reason.into()));
-                continue;
+                break;
             }
             there => there.is_some(),
         };
         match copy.archive(archive.sequence, is_there, &mut done).await {
             Ok(()) => {}
             Err(NotCopied::Archive(reason)) => done.refused.push((archive.sequence, reason)),
+            Err(NotCopied::TimeIsUp) => {
+                done.left = (source.archives.len() - number) as u64;
+                break;
+            }
             Err(NotCopied::All(error)) => {
                 outcome = Err(error);
                 break;
@@ -123,7 +142,10 @@ pub async fn replicate(
 struct Copy<'a> {
     from: &'a Context,
     to: &'a Context,
+    /// Places whose manifest in the second cannot be used.
+    damaged: BTreeSet<Sequence>,
     shown: HashMap<BlobId, u64>,
+    until: Option<Instant>,
     room: Room,
 }
 
@@ -158,7 +180,11 @@ impl Copy<'_> {
             let signature = String::from_utf8_lossy(&bytes.signature).into_owned();
             let taken = place::take(self.to, sequence, bytes.manifest, signature);
             if taken.await? == Creation::Taken {
-                let reason = "another archive has just taken its place in the other store";
+                let reason = if self.damaged.contains(&sequence) {
+                    "its manifest in the other store is damaged: move that object away, and try again"
+                } else {
+                    "another archive has just taken its place in the other store"
+                };
                 return Err(NotCopied::Archive(reason.into()));
             }
             place::settle(self.to, &archive, id);
@@ -171,6 +197,9 @@ impl Copy<'_> {
     async fn blob(&self, blob: &BlobEntry) -> Result<(), NotCopied> {
         let _room = self.room.take(blob.sealed_bytes).await;
         self.from.cancel.check()?;
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            return Err(NotCopied::TimeIsUp);
+        }
         let (store, object) = (self.to.store_key(), self.to.store.blob_object(blob.id));
         let sealed = match download(self.from, blob).await {
             Ok(sealed) => sealed,

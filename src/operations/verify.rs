@@ -13,7 +13,7 @@ use crate::words::ids::{ArchiveId, BlobId, Sequence};
 use std::collections::HashMap;
 
 /// What helps against most damage.
-const COPY: &str = "copy it from another store";
+const COPY: &str = "copy it from another store: sealift replicate --to this one";
 
 /// What a verification found.
 #[derive(Clone, Debug, Default)]

@@ -4,7 +4,7 @@
 //! takes no longer than it may: what is left is for the next time.
 
 use crate::operations::context::{Context, store_key};
-use crate::operations::replicate::{Replicated, replicate};
+use crate::operations::replicate::{Emptied, Replicated, replicate};
 use crate::operations::standing::{LeftOut, Standing, with_cause};
 use crate::ports::index::StoreState;
 use crate::ports::store::{StoreError, StoreUrl};
@@ -104,7 +104,7 @@ async fn fill(
     to.monitor.warn(&format!(
         "{target} lacks archives, which are copied from {source}"
     ));
-    match replicate(from, to, Some(until)).await {
+    match replicate(from, to, Some(until), Emptied::Refuse).await {
         Ok(done) => {
             state.copied += done.archives.len() as u64;
             state.failure = why_not_all(&done);

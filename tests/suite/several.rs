@@ -169,7 +169,10 @@ fn an_emptied_store_is_not_filled_as_if_it_were_new() -> Outcome {
     let run = host.run(&with_both(&["push"]))?.expect_code(4)?;
     assert!(run.stderr.contains("is it mounted?"), "{run:?}");
     assert!(objects(&host, "second")?.is_empty());
-    host.run(&["replicate", "--to", "second"])?.expect_code(0)?;
+    let run = host.run(&["replicate", "--to", "second"])?.expect_code(1)?;
+    assert!(run.stderr.contains("is it mounted?"), "{run:?}");
+    host.run(&["replicate", "--to", "second", "--refill"])?
+        .expect_code(0)?;
     host.run(&with_both(&["verify"]))?.expect_code(0)?;
     Ok(())
 }
@@ -374,5 +377,33 @@ fn the_limit_on_what_is_sent_holds_for_all_stores_together() -> Outcome {
         "{sent} bytes in {:?}",
         start.elapsed()
     );
+    Ok(())
+}
+
+#[test]
+fn a_signature_that_is_lost_in_one_store_is_put_back_from_another() -> Outcome {
+    let host = host()?;
+    host.add_night(NIGHTS[0])?;
+    host.run(&with_both(&["push"]))?.expect_code(0)?;
+    for (path, _) in host.snapshot("second/lazyit/signatures")? {
+        fs::remove_file(path)?;
+    }
+    let verified = host.run(&with_both(&["verify", "--json"]))?;
+    let codes = verified.expect_code(5)?.json()?["violations"].to_string();
+    assert!(codes.contains("signature-missing"), "{codes}");
+    host.run(&["replicate", "--to", "second"])?.expect_code(0)?;
+    host.run(&with_both(&["verify"]))?.expect_code(0)?;
+    Ok(())
+}
+
+#[test]
+fn a_bad_dump_does_not_keep_a_store_from_being_filled() -> Outcome {
+    let host = host()?;
+    host.push_night(NIGHTS[0])?;
+    // The first night's dump is another than was archived.
+    host.add_dump("app-20260101-030000.dump", b"PGDMP")?;
+    let pushed = host.run(&with_both(&["push", "--json"]))?.expect_code(1)?;
+    assert_eq!(state(&pushed.json()?, "second")?["copied"], 1);
+    assert_eq!(objects(&host, "store")?, objects(&host, "second")?);
     Ok(())
 }

@@ -75,11 +75,14 @@ pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<E
         stores: Vec::new(),
     };
     let pushed = pusher.push_all(pairs, &mut document, output).await;
-    if pushed.is_ok() {
-        document.stores = bring_up_to_date(&pusher.stores).await?;
+    // One bad dump must not keep the stores from what others have archived.
+    let caught_up = bring_up_to_date(&pusher.stores).await;
+    if let Ok(states) = &caught_up {
+        document.stores.clone_from(states);
     }
     output.result(&document, String::new)?;
     pushed?;
+    caught_up?;
     unclear.map_or(Ok(()), Err)?;
     let is_suspect = |line: &Line| line.verdict == Verdict::Suspect;
     Ok(if document.archives.iter().any(is_suspect) {

@@ -6,7 +6,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{Output, count, human, note};
 use crate::cli::session::Session;
 use crate::cli::values::parse_store;
-use sealift::{NoSuchArchive, Replicated, Sequence, StoreUrl, replicate};
+use sealift::{Emptied, NoSuchArchive, Replicated, Sequence, StoreUrl, replicate};
 use serde::Serialize;
 use std::path::Path;
 
@@ -41,6 +41,7 @@ pub async fn run(session: &Session, args: ReplicateArgs, output: &Output) -> Res
         let message = format!("{to} is the only store, so there is nothing to copy to it");
         return Err(Failure::usage(message).hint("name the store that is copied: --store URL"));
     }
+    let _lock = session.lock(&settings).await?;
     let sources = session.reading_from(&settings, &others).await?;
     let targets = session
         .reading_from(&settings, std::slice::from_ref(&to))
@@ -50,7 +51,12 @@ pub async fn run(session: &Session, args: ReplicateArgs, output: &Output) -> Res
         return Err(Failure::failed("there is no store to copy"));
     };
     let from = &from.context;
-    let done = replicate(from, to, None).await?;
+    let emptied = if args.refill {
+        Emptied::Fill
+    } else {
+        Emptied::Refuse
+    };
+    let done = replicate(from, to, None, emptied).await?;
     if done.archives.is_empty() && done.present == 0 && done.refused.is_empty() {
         // A slip in an address must not look like a copy.
         return Err(NoSuchArchive::None(settings.instance.to_string()).into());

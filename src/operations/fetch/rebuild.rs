@@ -22,12 +22,15 @@ use std::io::{self, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Rebuilds components one after the other; a blob that the last one ended with is still open.
 pub(super) struct Rebuilder {
     /// Where blobs are, the store that is asked first in front.
     stores: Vec<Context>,
+    /// The place of the store that is asked first: one that failed is not waited for again.
+    first: AtomicUsize,
     identities: Arc<Vec<Unwrapper>>,
     content: OpenedBlob,
     recipe: OpenedBlob,
@@ -63,6 +66,7 @@ impl Rebuilder {
         let (content, recipe) = Default::default();
         Self {
             stores,
+            first: AtomicUsize::new(0),
             identities,
             content,
             recipe,
@@ -209,10 +213,18 @@ impl Rebuilder {
     /// A blob from the first store that has it whole.
     async fn sealed(&self, component: &Component, blob: &BlobEntry) -> Result<Checked, FetchError> {
         let mut failure = None;
-        for context in &self.stores {
+        let first = self.first.load(Ordering::Relaxed);
+        let all = self.stores.iter().enumerate();
+        for (place, context) in all.clone().skip(first).chain(all.take(first)) {
             let error = match download(context, blob).await {
                 Ok(sealed) => return Ok(sealed),
-                Err(DownloadError::Store(error)) => FetchError::from(error),
+                Err(DownloadError::Store(error)) => {
+                    if error.refusal().is_some() {
+                        let next = (place + 1) % self.stores.len();
+                        self.first.store(next, Ordering::Relaxed);
+                    }
+                    FetchError::from(error)
+                }
                 Err(DownloadError::Damaged(error)) => cannot_open(component, error),
                 Err(DownloadError::Worker(error)) => error.into(),
             };

@@ -4,12 +4,12 @@ use super::error::PushError;
 use super::prepare::About;
 use super::source::Source;
 use super::survey::ContentFacts;
+use super::target::Targets;
 use crate::formats::manifest::{BlobEntry, Manifest};
 use crate::operations::catalog::{Catalog, ComponentSummary, Summary, load};
 use crate::operations::context::Context;
 use crate::operations::standing::Standing;
 use crate::ports::backups::{FileState, Pair};
-use crate::ports::store::StoreError;
 use crate::words::ids::{BlobId, ComponentName};
 use crate::words::limits::PATIENCE_WITH_SLOW;
 use crate::words::verdict::{Finding, Proof, ProofState, Verdict};
@@ -161,13 +161,15 @@ fn faults(findings: &[Finding]) -> BTreeSet<(&str, &ComponentName)> {
 /// The newest of some archives whose every blob a store shows with its size. One that lacks a blob
 /// everywhere is no backup: the operator is told, and the pair is archived anew.
 pub(super) async fn whole<'a>(
-    stores: &[Context],
+    targets: &mut Targets,
     archives: Vec<&'a Summary>,
-) -> Result<Option<&'a Summary>, StoreError> {
+) -> Result<Option<&'a Summary>, PushError> {
     if archives.is_empty() {
         return Ok(None);
     }
-    let shown = Shown::read(stores).await?;
+    let shown = targets.ask_each(async |context| context.store.blob_sizes().await);
+    let shown = shown.await?;
+    let shown = Shown(targets.current.iter().zip(shown).collect());
     for archive in archives.into_iter().rev() {
         if shown.has_whole(archive).await {
             return Ok(Some(archive));
@@ -184,8 +186,14 @@ pub(super) async fn whole<'a>(
 pub async fn unarchived(stores: &[Context], pairs: Vec<Pair>) -> Result<Vec<Pair>, PushError> {
     let standing = Standing::read_within(stores, PATIENCE_WITH_SLOW).await?;
     let catalog = standing.merged();
-    let reached: Vec<Context> = standing.reached.into_iter().map(|r| r.context).collect();
-    let shown = Shown::read(&reached).await?;
+    let mut shown = Vec::new();
+    for store in &standing.reached {
+        // A push will say what is wrong with a store that cannot be listed.
+        if let Ok(blobs) = store.context.store.blob_sizes().await {
+            shown.push((&store.context, blobs));
+        }
+    }
+    let shown = Shown(shown);
     let mut left = Vec::new();
     for pair in pairs {
         let mut halves = Vec::new();
@@ -224,15 +232,7 @@ pub(super) fn lost_blob(manifest: &Manifest, shown: &HashMap<BlobId, u64>) -> Op
 /// The blobs that each store shows.
 struct Shown<'a>(Vec<(&'a Context, HashMap<BlobId, u64>)>);
 
-impl<'a> Shown<'a> {
-    async fn read(stores: &'a [Context]) -> Result<Self, StoreError> {
-        let mut shown = Vec::new();
-        for context in stores {
-            shown.push((context, context.store.blob_sizes().await?));
-        }
-        Ok(Self(shown))
-    }
-
+impl Shown<'_> {
     /// Whether one store has an archive with all of its blobs.
     async fn has_whole(&self, archive: &Summary) -> bool {
         let mut lost = None;

@@ -166,11 +166,19 @@ pub async fn push(
     let (sources, mut about): (Arc<[Source]>, _) = (prepared.sources.into(), prepared.about);
     let signer = keys.signing.fingerprint();
     known::check_keys(&targets.catalog, &signer, accept_new_keys, &mut about);
-    let known = known::named(&targets.catalog, &sources);
-    let survey = survey::survey(&targets, keys, &sources, !known.is_empty(), reuse_max_age).await?;
+    let catalog = targets.catalog.clone();
+    let known = known::named(&catalog, &sources);
+    let survey = survey::survey(
+        &mut targets,
+        keys,
+        &sources,
+        !known.is_empty(),
+        reuse_max_age,
+    )
+    .await?;
     if let Some(survey) = &survey {
         let archived = known::archived(&known, &sources, &survey.contents, &about)?;
-        if let Some(archive) = known::whole(&targets.current, archived).await? {
+        if let Some(archive) = known::whole(&mut targets, archived).await? {
             leftovers::remove(&targets.current).await;
             let archive = archive.clone();
             return Ok(unchanged(&context, &archive, targets.left_out));

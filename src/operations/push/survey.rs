@@ -38,13 +38,13 @@ pub(super) struct ContentFacts {
 
 /// Reads everything once; `None` if nothing could come of it.
 pub(super) async fn survey(
-    targets: &Targets,
+    targets: &mut Targets,
     keys: &PushKeys,
     sources: &Arc<[Source]>,
     name_is_known: bool,
     max_age: Option<SignedDuration>,
 ) -> Result<Option<Survey>, PushError> {
-    let context = targets.first();
+    let context = &targets.first().clone();
     let nothing_stored = context.index.ask(|index| index.has_no_blobs().map(Some)) != Some(false);
     if nothing_stored && !name_is_known {
         return Ok(None);
@@ -57,7 +57,7 @@ pub(super) async fn survey(
     context.monitor.end();
     let (contents, usage) = surveyed??;
     let since = reusable_since(targets, max_age).await?;
-    let reusable = present(&targets.current, usage, since).await?;
+    let reusable = present(targets, usage, since).await?;
     Ok(Some(Survey { contents, reusable }))
 }
 
@@ -141,13 +141,13 @@ impl Usage {
 /// Of the blobs that would be used, those that pay, are young enough, and that every store shows
 /// whole.
 async fn present(
-    stores: &[Context],
+    targets: &mut Targets,
     mut usage: HashMap<BlobId, Usage>,
     since: Option<Timestamp>,
 ) -> Result<HashSet<BlobId>, PushError> {
     usage.retain(|_, usage| usage.pays() && since.is_none_or(|since| usage.created_at >= since));
-    let mut reusable: HashSet<BlobId> = usage.keys().copied().collect();
-    for context in stores {
+    let usage = &usage;
+    let look = async |context: &Context| {
         let mut present = HashSet::new();
         let see = |id, bytes| {
             if usage
@@ -157,7 +157,10 @@ async fn present(
                 present.insert(id);
             }
         };
-        context.store.each_blob(see).await?;
+        context.store.each_blob(see).await.map(|()| present)
+    };
+    let mut reusable: HashSet<BlobId> = usage.keys().copied().collect();
+    for present in targets.ask_each(look).await? {
         reusable.retain(|id| present.contains(id));
     }
     Ok(reusable)
@@ -169,15 +172,19 @@ async fn present(
 /// left for blobs to age in, so that every archive is locked, with all that it needs, for the other
 /// half at least.
 async fn reusable_since(
-    targets: &Targets,
+    targets: &mut Targets,
     max_age: Option<SignedDuration>,
 ) -> Result<Option<Timestamp>, PushError> {
     let mut ages = Vec::from_iter(max_age);
-    if let Some(newest) = targets.catalog.archives.last() {
-        for context in &targets.current {
-            let lock = context.store.lock_of_manifest(newest.sequence).await?;
-            ages.extend(lock.map(|lock| lock.lasts / 2));
-        }
+    if let Some(newest) = targets
+        .catalog
+        .archives
+        .last()
+        .map(|archive| archive.sequence)
+    {
+        let locks = targets.ask_each(async |context| context.store.lock_of_manifest(newest).await);
+        let locks = locks.await?.into_iter().flatten();
+        ages.extend(locks.map(|lock| lock.lasts / 2));
     }
     let now = targets.first().clock.now();
     let earliest = |age| now.checked_sub(age).unwrap_or(Timestamp::MIN);

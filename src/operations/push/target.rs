@@ -5,6 +5,8 @@ use crate::operations::catalog::Catalog;
 use crate::operations::context::Context;
 use crate::operations::pipeline::Dropped;
 use crate::operations::standing::{LeftOut, Reached, Standing};
+use crate::ports::store::StoreError;
+use std::collections::VecDeque;
 
 /// The stores of one push.
 pub(super) struct Targets {
@@ -51,6 +53,28 @@ impl Targets {
     /// The store that the operator named first, of those that take part.
     pub(super) fn first(&self) -> &Context {
         &self.current[0]
+    }
+
+    /// Asks every store that takes part; one that fails is left out, unless it is the last.
+    pub(super) async fn ask_each<T>(
+        &mut self,
+        ask: impl AsyncFn(&Context) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, PushError> {
+        let mut answers = Vec::new();
+        let mut stores: VecDeque<Context> = std::mem::take(&mut self.current).into();
+        while let Some(context) = stores.pop_front() {
+            match ask(&context).await {
+                Ok(answer) => {
+                    answers.push(answer);
+                    self.current.push(context);
+                }
+                Err(error) if stores.is_empty() && self.current.is_empty() => {
+                    return Err(error.into());
+                }
+                Err(error) => self.leave_out(&context, LeftOut::failed(&context, &error)),
+            }
+        }
+        Ok(answers)
     }
 
     /// Leaves out those that fell out of an upload.

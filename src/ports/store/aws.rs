@@ -2,6 +2,7 @@
 //! roles, web identity, ECS, instance metadata), over this program's one HTTP client.
 
 use super::http::{Http, causes};
+use super::patience::Patience;
 use super::refusal::{Answer, Refusal};
 use async_trait::async_trait;
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -29,10 +30,11 @@ const RENEWAL: SignedDuration = SignedDuration::from_mins(15);
 
 /// What the environment and the profile say of AWS.
 pub(super) async fn load(http: &Http, profile: Option<&str>, region: Option<&str>) -> SdkConfig {
-    let client = http.client.clone();
+    let (client, direct) = (http.client.clone(), http.direct.clone());
     let http = http_client_fn(move |settings: &HttpConnectorSettings, _| {
         SharedHttpConnector::new(Adapter {
             client: client.clone(),
+            direct: direct.clone(),
             timeout: match (settings.connect_timeout(), settings.read_timeout()) {
                 (None, None) => None,
                 (connect, read) => Some(connect.unwrap_or_default() + read.unwrap_or_default()),
@@ -73,12 +75,15 @@ pub(super) struct Chain {
     provider: Option<SharedCredentialsProvider>,
     /// The profile that was asked for.
     profile: Option<String>,
+    /// A program that gives out credentials may never come back.
+    patience: Patience,
     last: Mutex<Option<(Arc<AwsCredential>, Timestamp)>>,
 }
 
 impl Chain {
-    pub(super) fn new(config: &SdkConfig, profile: Option<&str>) -> Self {
+    pub(super) fn new(config: &SdkConfig, profile: Option<&str>, patience: Patience) -> Self {
         Self {
+            patience,
             provider: config.credentials_provider(),
             profile: profile.map(str::to_owned),
             last: Mutex::default(),
@@ -99,7 +104,11 @@ impl CredentialProvider for Chain {
             return Ok(Arc::clone(credential));
         }
         let provider = self.provider.as_ref().ok_or_else(|| self.refused(None))?;
-        let found = provider.provide_credentials().await;
+        let found = self.patience.with(provider.provide_credentials()).await;
+        let found = found.map_err(|error| object_store::Error::Generic {
+            store: "the credentials",
+            source: Box::new(error),
+        })?;
         let found = found.map_err(|error| self.refused(Some(&error)))?;
         let parts = [
             Some(found.access_key_id()),
@@ -157,6 +166,8 @@ impl Chain {
 #[derive(Clone, Debug)]
 struct Adapter {
     client: reqwest::Client,
+    /// Past any proxy.
+    direct: reqwest::Client,
     timeout: Option<Duration>,
 }
 
@@ -185,7 +196,13 @@ impl Adapter {
                 ConnectorError::io(error.into())
             }
         };
-        let response = self.client.execute(request).await.map_err(failed)?;
+        let client = if request.url().scheme() == "http" {
+            // Only a machine's or a container's own metadata is asked for in the clear.
+            &self.direct
+        } else {
+            &self.client
+        };
+        let response = client.execute(request).await.map_err(failed)?;
         let mut answer = http::Response::builder().status(response.status());
         for (name, value) in response.headers() {
             answer = answer.header(name, value);
@@ -200,6 +217,7 @@ impl Adapter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::cancel::Cancel;
     use aws_credential_types::Credentials;
     use aws_credential_types::credential_fn::provide_credentials_fn;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -218,6 +236,10 @@ mod tests {
         let chain = Chain {
             provider: Some(SharedCredentialsProvider::new(provider)),
             profile: None,
+            patience: Patience {
+                limit: Duration::from_mins(1),
+                cancel: Cancel::default(),
+            },
             last: Mutex::default(),
         };
         assert_eq!(chain.get_credential().await?.key_id, "key-0");

@@ -49,7 +49,11 @@ pub(super) struct Http {
     pub(super) client: reqwest::Client,
     upload: Arc<Limiter>,
     download: Arc<Limiter>,
-    patience: Patience,
+    pub(super) patience: Patience,
+    /// The same client past any proxy, for what gives out the credentials of this very machine.
+    pub(super) direct: reqwest::Client,
+    /// Whether the store may be spoken to in the clear.
+    may_be_clear: bool,
     /// Where those that are to be under way together wait for each other.
     start: Option<Arc<Barrier>>,
 }
@@ -65,22 +69,35 @@ impl Http {
         download: Arc<Limiter>,
         patience: Patience,
     ) -> Result<Self, String> {
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(ca_bundle)?)
-            .connect_timeout(CONNECT)
-            .tcp_user_timeout(patience.limit)
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("sealift/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| error.to_string())?;
+        let tls = tls(ca_bundle)?;
+        let builder = || {
+            reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .connect_timeout(CONNECT)
+                .tcp_user_timeout(patience.limit)
+                .http1_only()
+                .redirect(reqwest::redirect::Policy::none())
+                .user_agent(concat!("sealift/", env!("CARGO_PKG_VERSION")))
+        };
+        let built =
+            |builder: reqwest::ClientBuilder| builder.build().map_err(|error| error.to_string());
         Ok(Self {
-            client,
+            client: built(builder())?,
+            direct: built(builder().no_proxy())?,
+            may_be_clear: false,
             upload,
             download,
             patience,
             start: None,
         })
+    }
+
+    /// The same client for a store that may be spoken to in the clear, or not.
+    pub(super) fn for_store(&self, may_be_clear: bool) -> Self {
+        Self {
+            may_be_clear,
+            ..self.clone()
+        }
     }
 
     /// The same client for so many uploads that are under way together: none of them sends its body
@@ -110,6 +127,17 @@ impl Http {
         let (parts, body) = request.into_parts();
         let url = Url::parse(&parts.uri.to_string())
             .map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        let of_machine = METADATA
+            .iter()
+            .any(|name| parts.headers.contains_key(*name));
+        if url.scheme() == "http" && !self.may_be_clear && !of_machine {
+            return Err(in_the_clear(&url));
+        }
+        let client = if of_machine {
+            &self.direct
+        } else {
+            &self.client
+        };
         let moved = Moved::default();
         let mut request = reqwest::Request::new(parts.method, url);
         *request.headers_mut() = parts.headers;
@@ -123,7 +151,7 @@ impl Http {
             let body = self.paced(body, moved.clone());
             *request.body_mut() = Some(reqwest::Body::wrap_stream(body));
         }
-        let sent = self.patience.watching(&moved, self.client.execute(request));
+        let sent = self.patience.watching(&moved, client.execute(request));
         sent.await?.map_err(from_reqwest)
     }
 
@@ -247,6 +275,12 @@ async fn read_answer(mut body: reqwest::Body, patience: &Patience) -> Result<Vec
         }
     }
     Ok(answer)
+}
+
+fn in_the_clear(url: &Url) -> HttpError {
+    let said = format!("{} is plain HTTP", url.origin().ascii_serialization());
+    let refusal = Refusal::InTheClear;
+    HttpError::new(HttpErrorKind::Unknown, Answer { refusal, said })
 }
 
 /// What it means that a metadata server failed, unless it is there and only busy.

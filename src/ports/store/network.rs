@@ -121,11 +121,12 @@ impl Network {
         }
     }
 
-    /// The attempts at one request, which starts now.
+    /// The attempts at one request. The deadline runs from the first failure: what takes long but moves
+    /// is none.
     pub(super) fn attempts(&self) -> Attempts<'_> {
         Attempts {
             network: self,
-            give_up: Instant::now() + self.deadline,
+            give_up: None,
             pause: FIRST_PAUSE,
             has_warned: false,
         }
@@ -150,7 +151,7 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// What is left of the patience with one request.
 pub(super) struct Attempts<'a> {
     network: &'a Network,
-    give_up: Instant,
+    give_up: Option<Instant>,
     pause: Duration,
     has_warned: bool,
 }
@@ -163,12 +164,16 @@ impl Attempts<'_> {
         let pause = self.pause.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         let until = Instant::now() + pause;
-        if until >= self.give_up || self.network.cancel.is_cancelled() {
+        let deadline = self.network.deadline;
+        let give_up = *self
+            .give_up
+            .get_or_insert_with(|| Instant::now() + deadline);
+        if until >= give_up || self.network.cancel.is_cancelled() {
             return false;
         }
         // What passes by itself within a second or two is not worth a line.
         if !self.has_warned && self.pause > FIRST_PAUSE * 8 {
-            let left = self.give_up.saturating_duration_since(Instant::now());
+            let left = give_up.saturating_duration_since(Instant::now());
             let cause = failure.source().map(|cause| format!(": {cause}"));
             let cause = cause.unwrap_or_default();
             let warning = format!("{failure}{cause}; trying again for {} s", left.as_secs());

@@ -7,10 +7,11 @@
 use super::Store;
 use super::error::StoreError;
 use super::http::header;
-use super::refusal::Refusal;
+use super::refusal::{Answer, Refusal};
 use super::{Deletion, Service, StoreUrl};
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path as ObjectPath;
 use object_store::{GetOptions, GetRange, ObjectStoreExt, PutMode, PutPayload};
 use reqwest::{Method, Response};
@@ -77,7 +78,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if there is no way to the server.
     pub async fn clock_ahead(&self) -> Result<Option<SignedDuration>, StoreError> {
-        let Some(answer) = self.ask(Method::HEAD, "probe").await? else {
+        let Some(answer) = self.ask_anything(Method::HEAD, "probe").await? else {
             return Ok(None);
         };
         let date = header(&answer, "date").and_then(|date| jiff::fmt::rfc2822::parse(&date).ok());
@@ -167,6 +168,7 @@ impl Store {
                 Err(StoreError::Exists { .. }) => {}
                 Err(error) if is_put_off(&error) => put_off = Some(error),
                 Err(error) if error.refusal() == Some(Refusal::Unsupported) => {}
+                Err(error) if has_no_links(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -199,8 +201,17 @@ impl Store {
         self.lock_of(&self.manifest_object(sequence)).await
     }
 
-    /// Asks with a signed request, for what `object_store` has no words for.
+    /// Asks with a signed request, for what `object_store` has no words for; a refusal is no answer.
     async fn ask(&self, method: Method, object: &str) -> Result<Option<Response>, StoreError> {
+        let answer = self.ask_anything(method, object).await?;
+        Ok(answer.filter(|answer| answer.status().is_success()))
+    }
+
+    async fn ask_anything(
+        &self,
+        method: Method,
+        object: &str,
+    ) -> Result<Option<Response>, StoreError> {
         let Some(remote) = &self.remote else {
             return Ok(None);
         };
@@ -214,12 +225,16 @@ impl Store {
         let ask = || async {
             let request = reqwest::Request::new(method.clone(), url.clone());
             let answer = self.network.http.ask(request).await;
+            let answer = answer.and_then(|answer| match busy(&answer) {
+                None => Ok(answer),
+                Some(error) => Err(error),
+            });
             answer.map_err(|error| {
                 let error = object_store::Error::Generic {
                     store: "",
                     source: Box::new(error),
                 };
-                self.failed("ask for", object, error)
+                self.failed("look at", object, error)
             })
         };
         self.keep_trying(ask).await.map(Some)
@@ -315,9 +330,32 @@ impl Store {
     }
 }
 
+/// Whether a folder lies on a file system that cannot do what creating only what is not there takes.
+fn has_no_links(error: &StoreError) -> bool {
+    let StoreError::Failed { source, .. } = error else {
+        return false;
+    };
+    let code = source
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::raw_os_error);
+    // EPERM, ENOSYS and EOPNOTSUPP, as link(2) has them.
+    matches!(code, Some(1 | 38 | 95))
+}
+
 /// Whether the store says that it has not done it: some take few requests on one object at once.
 fn is_put_off(error: &StoreError) -> bool {
     matches!(error.refusal(), Some(Refusal::Busy | Refusal::Unavailable))
+}
+
+/// An answer that says nothing but that it should be asked for again.
+fn busy(answer: &Response) -> Option<HttpError> {
+    let status = answer.status();
+    let refusal = Refusal::of(status.as_u16(), "").filter(|refusal| refusal.is_transient())?;
+    let said = status.to_string();
+    Some(HttpError::new(
+        HttpErrorKind::Unknown,
+        Answer { refusal, said },
+    ))
 }
 
 /// What scratch objects hold.

@@ -23,6 +23,8 @@ pub enum Refusal {
     Moved,
     /// The clock of this host and that of the server are too far apart.
     ClockSkew,
+    /// It would have to go over the network in the clear, which nobody has asked for.
+    InTheClear,
     /// The object is locked: it cannot be deleted or replaced yet.
     Locked,
     /// The server does not have what was asked for, such as creating only what is not there.
@@ -148,6 +150,7 @@ impl fmt::Display for Refusal {
             Self::WrongRegion => "the bucket is in another region",
             Self::Moved => "the server is at another address",
             Self::ClockSkew => "the clocks of this host and of the store are too far apart",
+            Self::InTheClear => "it is not to go over the network in the clear",
             Self::Locked => "the object is locked",
             Self::Unsupported => "the store cannot do that",
             Self::Corrupted => "it was damaged on its way",

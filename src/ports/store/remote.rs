@@ -121,12 +121,13 @@ async fn s3(bucket: &BucketUrl, network: &Network) -> Opened {
         .with_credentials(Arc::new(aws::Chain::new(
             &config,
             options.profile.as_deref(),
+            network.http.patience.clone(),
         )))
         .with_allow_http(options.allow_http)
         // One object is deleted at a time, and an answer of its own says why not.
         .with_disable_bulk_delete(true)
         .with_retry(no_retry())
-        .with_http_connector(network.http.clone());
+        .with_http_connector(network.http.for_store(options.allow_http));
     if let Some(endpoint) = endpoint {
         let endpoint = match endpoint.split_once("://") {
             Some((scheme, host)) if !path_style => format!("{scheme}://{}.{host}", bucket.bucket),
@@ -153,7 +154,7 @@ fn gcs(bucket: &BucketUrl, network: &Network) -> Opened {
     let builder = builder
         .with_bucket_name(&bucket.bucket)
         .with_retry(no_retry())
-        .with_http_connector(network.http.clone());
+        .with_http_connector(network.http.for_store(bucket.options.allow_http));
     let account = network.variable("GOOGLE_APPLICATION_CREDENTIALS");
     both(builder.build()).map_err(|reason| match account {
         Some(file) if !reason.contains(file) => format!("{reason} in {file}"),
@@ -178,6 +179,6 @@ fn azure(bucket: &BucketUrl, network: &Network) -> Opened {
         .with_container_name(&bucket.bucket)
         .with_allow_http(bucket.options.allow_http)
         .with_retry(no_retry())
-        .with_http_connector(network.http.clone());
+        .with_http_connector(network.http.for_store(bucket.options.allow_http));
     both(builder.build())
 }

@@ -229,15 +229,25 @@ impl FromStr for StoreUrl {
             Some(("s3", _)) => Service::S3,
             Some(("gs", _)) => Service::Gcs,
             Some(("az", _)) => Service::Azure,
-            Some(_) => return Err(BadUrl::Unsupported(text.to_owned())),
+            Some(_) => return Err(BadUrl::Unsupported(shown(text))),
         };
         BucketUrl::parse(service, text).map(|bucket| Self::Bucket(Box::new(bucket)))
     }
 }
 
+/// An address as it may be repeated: without options, and without what stands before an `@`, either
+/// of which may be a secret in the wrong place.
+fn shown(text: &str) -> String {
+    let address = text.split(['?', '#']).next().unwrap_or_default();
+    match (address.split_once("://"), address.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        _ => address.to_owned(),
+    }
+}
+
 impl BucketUrl {
     fn parse(service: Service, text: &str) -> Result<Self, BadUrl> {
-        let address = text.split(['?', '#']).next().unwrap_or_default();
+        let address = &shown(text);
         let no_bucket = || BadUrl::NoBucket(address.to_owned(), service);
         let url = Url::parse(text).map_err(|_| no_bucket())?;
         let bucket = url.host_str().unwrap_or_default().to_owned();
@@ -310,8 +320,8 @@ impl BucketOptions {
         };
         let bad = || BadUrl::BadValue {
             option: "endpoint".into(),
-            value: endpoint.clone(),
-            expected: "a URL, as https://host:port",
+            value: shown(endpoint),
+            expected: "a URL without a user, as https://host:port",
         };
         let url = Url::parse(endpoint).map_err(|_| bad())?;
         let is_number = url.host_str().is_some_and(|host| {
@@ -325,7 +335,9 @@ impl BucketOptions {
             });
         }
         match url.scheme() {
-            _ if !url.has_host() || url.password().is_some() => Err(bad()),
+            _ if !url.has_host() || url.password().is_some() || !url.username().is_empty() => {
+                Err(bad())
+            }
             "https" => Ok(()),
             "http" if self.allow_http => Ok(()),
             "http" => Err(BadUrl::PlainHttp(endpoint.clone())),
