@@ -1,9 +1,13 @@
 //! Several stores: each gets the same archives, and one that fails does not stop the others.
 
-use crate::support::{Host, NIGHTS, Outcome, Snapshot, copy_tree};
+use crate::support::proxy::{Fault, Proxy, Request};
+use crate::support::servers::{Protocol, shared};
+use crate::support::{Host, NIGHTS, Outcome, Run, Snapshot, copy_tree};
 use serde_json::Value;
 use std::error::Error;
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The settings of two stores, the host's own first.
@@ -405,5 +409,87 @@ fn a_bad_dump_does_not_keep_a_store_from_being_filled() -> Outcome {
     let pushed = host.run(&with_both(&["push", "--json"]))?.expect_code(1)?;
     assert_eq!(state(&pushed.json()?, "second")?["copied"], 1);
     assert_eq!(objects(&host, "store")?, objects(&host, "second")?);
+    Ok(())
+}
+
+#[test]
+fn a_store_that_fails_half_way_does_not_stop_the_others() -> Outcome {
+    // A listing of blobs, the question for the lock, a blob, a signature, a manifest.
+    for (method, part) in [
+        ("GET", "blobs"),
+        ("HEAD", "/archives/"),
+        ("PUT", "/blobs/"),
+        ("PUT", "/signatures/"),
+        ("PUT", "/archives/"),
+    ] {
+        let host = Host::new()?;
+        let bucket = shared(Protocol::Moto)?.bucket()?;
+        let is_sick = Arc::new(AtomicBool::new(false));
+        let sick = Arc::clone(&is_sick);
+        let plan = move |request: &Request| {
+            let is_hit = request.method == method && request.path.contains(part);
+            if is_hit && sick.load(Ordering::Relaxed) {
+                Fault::ResetBefore
+            } else {
+                Fault::Pass
+            }
+        };
+        let server = shared(Protocol::Moto)?.address();
+        let proxy = Proxy::start(&server, plan)?;
+        let stores = format!("store,{}", bucket.url.replace(&server, &proxy.url()));
+        let push = |dump: &str| -> Result<Run, Box<dyn Error>> {
+            let args = [
+                "push",
+                dump,
+                "--json",
+                "--store",
+                &stores,
+                "--deadline",
+                "1s",
+            ];
+            let mut command = host.command(&args);
+            command.envs(bucket.env.iter().cloned());
+            Ok(Run::of(&command.output()?))
+        };
+        push(&host.add_night(NIGHTS[0])?)?.expect_code(0)?;
+        is_sick.store(true, Ordering::Relaxed);
+        let dump = host.add_night(NIGHTS[1])?;
+        let pushed = push(&dump)?.expect_code(4);
+        let pushed = pushed.map_err(|error| format!("{method} {part}: {error}"))?;
+        assert_eq!(pushed.json()?["archives"][0]["sequence"], 2);
+        host.run(&["verify"])?.expect_code(0)?;
+        is_sick.store(false, Ordering::Relaxed);
+        push(&dump)?.expect_code(0)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_goes_over_the_network_in_the_clear_unasked() -> Outcome {
+    let host = host()?;
+    host.add_night(NIGHTS[0])?;
+    for (store, variables) in [
+        (
+            "s3://b/p",
+            [
+                ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+                ("AWS_ACCESS_KEY_ID", "x"),
+            ],
+        ),
+        (
+            "az://c/p?account=me",
+            [
+                ("AZURE_ENDPOINT", "http://127.0.0.1:9"),
+                ("AZURE_STORAGE_ACCOUNT_KEY", "eA=="),
+            ],
+        ),
+    ] {
+        let mut command = host.command(&["push", "--store", store, "--deadline", "1s"]);
+        command.envs(variables);
+        let run = Run::of(&command.output()?);
+        assert!(run.code == Some(1) || run.code == Some(2), "{run:?}");
+        let is_said = run.stderr.contains("plain HTTP") && run.stderr.contains("allow_http=true");
+        assert!(is_said, "{store}: {run:?}");
+    }
     Ok(())
 }
