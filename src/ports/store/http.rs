@@ -115,6 +115,9 @@ impl Http {
     /// # Errors
     /// What stands in the way to the server.
     pub(super) async fn ask(&self, request: reqwest::Request) -> Result<Response, HttpError> {
+        if request.url().scheme() == "http" && !self.may_be_clear {
+            return Err(in_the_clear(request.url()));
+        }
         let sent = self.patience.with(self.client.execute(request)).await?;
         sent.map_err(from_reqwest)
     }

@@ -222,9 +222,14 @@ impl Store {
             .signed_url(method.clone(), &name, SIGNED_FOR)
             .await;
         let Ok(url) = signed else { return Ok(None) };
+        let may_be_clear = match &self.url {
+            StoreUrl::Bucket(bucket) => bucket.options.allow_http,
+            StoreUrl::Directory(_) | StoreUrl::Memory => false,
+        };
+        let http = &self.network.http.for_store(may_be_clear);
         let ask = || async {
             let request = reqwest::Request::new(method.clone(), url.clone());
-            let answer = self.network.http.ask(request).await;
+            let answer = http.ask(request).await;
             let answer = answer.and_then(|answer| match busy(&answer) {
                 None => Ok(answer),
                 Some(error) => Err(error),
