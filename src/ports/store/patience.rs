@@ -54,19 +54,25 @@ impl Patience {
 
     async fn run_out(&self, moved: &Moved) -> HttpError {
         loop {
-            let now = Instant::now();
-            let until = moved.since().unwrap_or(now) + self.limit;
-            let (refusal, said) = if self.cancel.is_cancelled() {
-                (Refusal::Interrupted, "interrupted".into())
-            } else if until <= now {
-                let seconds = self.limit.as_secs();
-                (Refusal::Stalled, format!("nothing moved for {seconds} s"))
-            } else {
-                sleep_until(until.min(now + GLANCE)).await;
-                continue;
-            };
-            return HttpError::new(HttpErrorKind::Unknown, Answer { refusal, said });
+            match self.look(moved.since(), Instant::now()) {
+                Look::GiveUp(answer) => return HttpError::new(HttpErrorKind::Unknown, answer),
+                Look::AgainAt(at) => sleep_until(at).await,
+            }
         }
+    }
+
+    /// What is due at a time, if the other side has had the word since another.
+    fn look(&self, since: Option<Instant>, now: Instant) -> Look {
+        let until = since.unwrap_or(now) + self.limit;
+        let (refusal, said) = if self.cancel.is_cancelled() {
+            (Refusal::Interrupted, "interrupted".into())
+        } else if until <= now {
+            let seconds = self.limit.as_secs();
+            (Refusal::Stalled, format!("nothing moved for {seconds} s"))
+        } else {
+            return Look::AgainAt(until.min(now + GLANCE));
+        };
+        Look::GiveUp(Answer { refusal, said })
     }
 
     /// How long what was handed over may take to leave this host: up to some MiB of it are in the
@@ -75,6 +81,12 @@ impl Patience {
         let kib = u32::try_from(sent.min(SYSTEM_BUFFER) / 1024).unwrap_or(0);
         self.limit * 3 * kib / SYSTEM_BUFFER_KIB
     }
+}
+
+/// What is due.
+enum Look {
+    GiveUp(Answer),
+    AgainAt(Instant),
 }
 
 impl Default for Moved {
@@ -107,7 +119,6 @@ impl Moved {
 mod tests {
     use super::*;
     use std::future::pending;
-    use tokio::time::sleep;
 
     fn patience() -> Patience {
         Patience {
@@ -116,30 +127,33 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_moves_goes_on_and_what_does_not_ends() {
-        let (start, moved) = (Instant::now(), Moved::default());
-        let moving = async {
-            for _ in 0..5 {
-                sleep(Duration::from_secs(9)).await;
-                moved.wait_for_them(Duration::ZERO);
-            }
-            moved.wait_for_us();
-            sleep(Duration::from_hours(1)).await;
-        };
-        assert!(patience().watching(&moved, moving).await.is_ok());
-        let stopped = Instant::now();
-        assert!(patience().with(pending::<()>()).await.is_err());
-        assert_eq!(stopped.elapsed(), Duration::from_secs(10));
-        assert_eq!(start.elapsed(), Duration::from_secs(5 * 9 + 3600 + 10));
+    /// Whether the request is given up, so many seconds after the other side got the word.
+    fn is_given_up(patience: &Patience, seconds: Option<u64>) -> bool {
+        let now = Instant::now();
+        let since = seconds.map(|seconds| now - Duration::from_secs(seconds));
+        matches!(patience.look(since, now), Look::GiveUp(_))
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn work_that_is_to_stop_does_so_at_once() {
-        let (start, patience) = (Instant::now(), patience());
+    #[test]
+    fn what_does_not_move_is_given_up_and_what_we_hold_back_is_not() {
+        let cases = [Some(0), Some(9), Some(10), None];
+        let given_up = cases.map(|seconds| is_given_up(&patience(), seconds));
+        assert_eq!(given_up, [false, false, true, false]);
+    }
+
+    #[test]
+    fn work_that_is_to_stop_does_so_at_once() {
+        let patience = patience();
+        patience.cancel.cancel();
+        assert!(is_given_up(&patience, Some(0)) && is_given_up(&patience, None));
+    }
+
+    #[tokio::test]
+    async fn what_is_done_is_done() {
+        assert_eq!(patience().with(async { 7 }).await.ok(), Some(7));
+        let patience = patience();
         patience.cancel.cancel();
         assert!(patience.with(pending::<()>()).await.is_err());
-        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
     #[test]
