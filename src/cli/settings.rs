@@ -6,7 +6,7 @@
 use crate::cli::args::SettingsArgs;
 use crate::cli::failure::Failure;
 use crate::cli::signing_key::unusable;
-use crate::cli::store_settings::{NetworkFile, OneOrMore, network_settings, stores};
+use crate::cli::store_settings::{NetworkFile, OneOrMore, network_settings, resolved, stores};
 use crate::cli::values::{
     check_include, default_class, default_skip, is_private_key, parse, parse_auth_mode,
     parse_duration, parse_include, parse_time_zone,
@@ -185,22 +185,7 @@ impl Settings {
             return Err(Failure::usage("no store is set")
                 .hint("if there is a sealift.toml elsewhere: --config FILE; else --store URL, or sealift init --store URL"));
         }
-        // One store has one name in the index, from wherever it is looked at.
-        let here = std::path::absolute(".")?;
-        let mut stores: Vec<StoreUrl> = Vec::new();
-        for url in &self.stores {
-            let url = url.clone().resolve(&here);
-            if stores
-                .iter()
-                .any(|other| other.identity() == url.identity())
-            {
-                return Err(Failure::usage(format!(
-                    "the setting store: {url} is named twice"
-                )));
-            }
-            stores.push(url);
-        }
-        Ok(stores)
+        resolved(&self.stores)
     }
 
     /// The time zone of the stamps. It is understood only where it is needed: what somebody else

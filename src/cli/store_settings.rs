@@ -102,3 +102,28 @@ pub fn stores(flags: &[String], in_file: OneOrMore, base: &Path) -> Result<Vec<S
     }
     Ok(stores)
 }
+
+/// The stores as they are called from everywhere, each once.
+///
+/// # Errors
+/// A [`Failure`] if two of them are one.
+pub fn resolved(stores: &[StoreUrl]) -> Result<Vec<StoreUrl>, Failure> {
+    let here = std::path::absolute(".")?;
+    let mut resolved: Vec<StoreUrl> = Vec::new();
+    for url in stores {
+        let url = url.clone().resolve(&here);
+        if resolved.iter().any(|other| is_same(other, &url)) {
+            let message = format!("the setting store: {url} is named twice");
+            return Err(Failure::usage(message).hint("name each store once, by one name"));
+        }
+        resolved.push(url);
+    }
+    Ok(resolved)
+}
+
+/// Whether two addresses are one store, by name or by a link.
+fn is_same(one: &StoreUrl, other: &StoreUrl) -> bool {
+    let place = |url: &StoreUrl| url.folder().and_then(|folder| folder.canonicalize().ok());
+    let places = place(one).zip(place(other));
+    one.identity() == other.identity() || places.is_some_and(|(one, other)| one == other)
+}

@@ -7,14 +7,17 @@ use crate::formats::seal::{Checked, SealError};
 use crate::ports::store::StoreError;
 
 /// Why a blob was not downloaded.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
     /// The store failed, or does not have it.
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// It came twice, and was not the one that was stored.
+    #[error(transparent)]
     Damaged(SealError),
     /// A thread failed.
-    Worker(WorkerFailed),
+    #[error(transparent)]
+    Worker(#[from] WorkerFailed),
 }
 
 /// Downloads a blob and compares it with its name; once more, if it may have been damaged on its way.
@@ -25,11 +28,8 @@ pub async fn download(from: &Context, blob: &BlobEntry) -> Result<Checked, Downl
     let id = blob.id;
     let mut again = true;
     loop {
-        let sealed = from.store.blob(blob).await.map_err(DownloadError::Store)?;
-        match blocking(move || sealed.check(id))
-            .await
-            .map_err(DownloadError::Worker)?
-        {
+        let sealed = from.store.blob(blob).await?;
+        match blocking(move || sealed.check(id)).await? {
             Ok(checked) => return Ok(checked),
             Err(_) if again => again = false,
             Err(error) => return Err(DownloadError::Damaged(error)),

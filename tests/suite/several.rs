@@ -324,6 +324,9 @@ fn a_copy_of_nothing_or_onto_itself_is_refused() -> Outcome {
     host.run(&both)?.expect_code(6)?;
     host.run(&["list", "--store", "store,./store"])?
         .expect_code(2)?;
+    std::os::unix::fs::symlink(host.path("store"), host.path("link"))?;
+    host.run(&["list", "--store", "store,link"])?
+        .expect_code(2)?;
     Ok(())
 }
 

@@ -210,6 +210,19 @@ impl Host {
     }
 }
 
+/// What a script of the tests says of what it has installed: a name and a path a line. It installs,
+/// below the target folder, unless it has done so before.
+pub fn installed(what: &str) -> Result<String, Box<dyn Error>> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let target = target.parent().ok_or("no target folder")?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/{what}.sh"));
+    let output = Command::new(&script).arg(target.join(what)).output()?;
+    let run = Run::of(&output).expect_code(0);
+    Ok(run
+        .map_err(|error| format!("{}: {error}", script.display()))?
+        .stdout)
+}
+
 /// The digest of some bytes, as the tools print it.
 pub fn sha256(bytes: &[u8]) -> String {
     sealift::Digest::of(bytes).to_string()

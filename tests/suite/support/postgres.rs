@@ -4,7 +4,7 @@
 //! and its folder with it, when the value is dropped, and at the latest with the thread that started
 //! it, however that ends. Where the builds cannot be had, a test fails and says why.
 
-use super::{Outcome, Run};
+use super::{Outcome, Run, installed};
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{Seek, Write};
@@ -27,24 +27,11 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Where `PostgreSQL`'s programs of a major are: 16 or 18.
 pub fn programs(major: u32) -> Result<PathBuf> {
     static LINES: OnceLock<std::result::Result<String, String>> = OnceLock::new();
-    let lines = LINES.get_or_init(|| builds().map_err(|error| error.to_string()));
+    let lines = LINES.get_or_init(|| installed("postgres").map_err(|error| error.to_string()));
     let lines = lines.as_ref().map_err(Clone::clone)?;
     let mut found = lines.lines().filter_map(|line| line.split_once(' '));
     let found = found.find(|(name, _)| *name == major.to_string());
     Ok(found.ok_or(format!("no PostgreSQL {major}"))?.1.into())
-}
-
-/// Makes the builds unless they are there, and returns where, a line each.
-fn builds() -> Result<String> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .ok_or("no target folder")?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/postgres.sh");
-    let output = Command::new(script).arg(target.join("postgres")).output()?;
-    let run = Run::of(&output).expect_code(0);
-    Ok(run
-        .map_err(|error| format!("tests/postgres.sh: {error}"))?
-        .stdout)
 }
 
 /// A server that lasts as long as the value, and as the thread that started it.

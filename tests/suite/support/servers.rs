@@ -4,7 +4,7 @@
 //! Both are gone with the value, and at the latest with the test process, however that ends. Where
 //! the servers cannot be had, a test fails and says why.
 
-use super::Run;
+use super::installed;
 use std::error::Error;
 use std::fs;
 use std::io::{Read, Write};
@@ -110,23 +110,11 @@ pub fn shared(protocol: Protocol) -> Result<&'static Service> {
 /// Where a program of `tests/servers.sh` is, which installs it unless it is there.
 fn program(name: &str) -> Result<PathBuf> {
     static LINES: OnceLock<std::result::Result<String, String>> = OnceLock::new();
-    let lines = LINES.get_or_init(|| installed().map_err(|error| error.to_string()));
+    let lines = LINES.get_or_init(|| installed("servers").map_err(|error| error.to_string()));
     let lines = lines.as_ref().map_err(Clone::clone)?;
     let mut found = lines.lines().filter_map(|line| line.split_once(' '));
     let found = found.find(|(known, _)| *known == name);
     Ok(found.ok_or(format!("no {name}"))?.1.into())
-}
-
-fn installed() -> Result<String> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .ok_or("no target folder")?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers.sh");
-    let output = Command::new(script).arg(target.join("servers")).output()?;
-    let run = Run::of(&output).expect_code(0);
-    Ok(run
-        .map_err(|error| format!("tests/servers.sh: {error}"))?
-        .stdout)
 }
 
 impl Service {
