@@ -23,7 +23,7 @@ use reqwest::{Response, Url};
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Barrier;
 use tokio::time::{sleep, timeout};
@@ -142,6 +142,7 @@ impl Http {
             &self.client
         };
         let moved = Moved::default();
+        let wanted = Arc::new(());
         let mut request = reqwest::Request::new(parts.method, url);
         *request.headers_mut() = parts.headers;
         if body.content_length() > 0 {
@@ -151,18 +152,20 @@ impl Http {
                 .headers_mut()
                 .entry(CONTENT_LENGTH)
                 .or_insert(length);
-            let body = self.paced(body, moved.clone());
+            let body = self.paced(body, moved.clone(), Arc::downgrade(&wanted));
             *request.body_mut() = Some(reqwest::Body::wrap_stream(body));
         }
         let sent = self.patience.watching(&moved, client.execute(request));
         sent.await?.map_err(from_reqwest)
     }
 
-    /// A body in small pieces, each of which is let through by the limit.
+    /// A body in small pieces, each of which is let through by the limit. It ends once nobody wants
+    /// it any more: the connection would hold it in memory until a slow server has all of it.
     fn paced(
         &self,
         body: object_store::client::HttpRequestBody,
         moved: Moved,
+        wanted: Weak<()>,
     ) -> impl Stream<Item = Result<Bytes, HttpError>> + use<> {
         let upload = Arc::clone(&self.upload);
         let frames = BodyStream::new(body)
@@ -180,8 +183,12 @@ impl Http {
             let start = start.take();
             sent += piece.as_ref().map_or(0, Bytes::len);
             let in_buffers = patience.in_buffers(sent);
+            let is_wanted = wanted.strong_count() > 0;
             async move {
                 let piece: Bytes = piece?;
+                if !is_wanted {
+                    return Err(unwanted());
+                }
                 moved.wait_for_us();
                 if let Some(start) = start {
                     // Not for ever: one of them may have been refused.
@@ -278,6 +285,11 @@ async fn read_answer(mut body: reqwest::Body, patience: &Patience) -> Result<Vec
         }
     }
     Ok(answer)
+}
+
+fn unwanted() -> HttpError {
+    let (refusal, said) = (Refusal::Interrupted, "nobody waits for it any more".into());
+    HttpError::new(HttpErrorKind::Interrupted, Answer { refusal, said })
 }
 
 fn in_the_clear(url: &Url) -> HttpError {
