@@ -47,7 +47,7 @@ pub use operations::inspect::{
 pub use operations::pipeline::blocking;
 pub use operations::push::{PushError, PushKeys, PushRequest, Pushed, push, unarchived};
 pub use operations::replicate::{Emptied, ReplicateError, Replicated, replicate};
-pub use operations::standing::{LeftOut, Reached, Standing, with_cause};
+pub use operations::standing::{LeftOut, Reached, Standing};
 pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};
 pub use ports::backups::{AuthMode, BackupsError, Half, Pair, Pairing, pair_up, pairs_of, scan};
 pub use ports::files::{FileError, HostLock, create_private_folder, read_secret, write_new};
@@ -61,6 +61,7 @@ pub use ports::store::{
 pub use services::catch_up::{CaughtUp, catch_up};
 pub use services::demo::{DemoError, demo};
 pub use words::cancel::{Cancel, Cancelled};
+pub use words::cause::with_cause;
 pub use words::class::Class;
 pub use words::clock::{Clock, Timestamp};
 pub use words::ids::{

@@ -200,6 +200,13 @@ impl Catalog {
         lines
     }
 
+    /// Whether the store shows nothing at all of what it had: it may be the mount point of a disk that
+    /// is not mounted.
+    #[must_use]
+    pub fn is_emptied(&self) -> bool {
+        self.archives.is_empty() && self.broken.is_empty() && self.highest_seen.is_some()
+    }
+
     /// The head that was seen before, if the store no longer shows that very archive.
     #[must_use]
     pub fn lost_head(&self) -> Option<Sequence> {

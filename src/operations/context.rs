@@ -4,10 +4,10 @@ use crate::formats::signature::TrustedSigners;
 use crate::ports::index::{Index, IndexError};
 use crate::ports::store::{Store, StoreUrl};
 use crate::words::cancel::Cancel;
+use crate::words::cause::with_cause;
 use crate::words::clock::Clock;
 use crate::words::ids::Instance;
 use crate::words::monitor::Monitor;
-use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -58,12 +58,9 @@ impl SharedIndex {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         ask(&mut index).unwrap_or_else(|error| {
             if !self.failed.swap(true, Ordering::Relaxed) {
-                let cause = error
-                    .source()
-                    .map(|cause| format!(": {cause}"))
-                    .unwrap_or_default();
+                let what = with_cause(&error);
                 self.monitor
-                    .warn(&format!("{error}{cause}; going on from the store alone"));
+                    .warn(&format!("{what}; going on from the store alone"));
             }
             T::default()
         })

@@ -88,8 +88,7 @@ pub async fn replicate(
 ) -> Result<Replicated, ReplicateError> {
     let source = Catalog::read(from).await?;
     let target = Catalog::read_anew(to).await?;
-    let is_emptied = target.archives.is_empty() && target.broken.is_empty();
-    if is_emptied && target.highest_seen.is_some() && emptied == Emptied::Refuse {
+    if target.is_emptied() && emptied == Emptied::Refuse {
         return Err(StoreError::Emptied(to.store.url().to_string()).into());
     }
     let mut done = Replicated::default();

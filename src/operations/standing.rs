@@ -7,6 +7,7 @@
 use super::catalog::{Broken, Catalog, Summary};
 use super::context::{Context, store_key};
 use crate::ports::store::{StoreError, StoreUrl};
+use crate::words::cause::with_cause;
 use crate::words::ids::{ArchiveId, Sequence};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
@@ -157,14 +158,7 @@ impl Standing {
     /// # Errors
     /// The first store's [`StoreError`] if none is left.
     pub fn without_emptied(mut self) -> Result<Self, StoreError> {
-        let is_emptied = |store: &Reached| {
-            let Catalog {
-                archives,
-                broken,
-                highest_seen,
-            } = &store.catalog;
-            archives.is_empty() && broken.is_empty() && highest_seen.is_some()
-        };
+        let is_emptied = |store: &Reached| store.catalog.is_emptied();
         let (emptied, reached) = self.reached.into_iter().partition(is_emptied);
         self.reached = reached;
         let emptied: Vec<Reached> = emptied;
@@ -263,14 +257,5 @@ impl Reached {
         let archives = self.catalog.archives.iter().map(|archive| archive.sequence);
         let broken = self.catalog.broken.iter().map(|broken| broken.sequence);
         archives.chain(broken).any(|own| own == sequence)
-    }
-}
-
-/// An error and its cause, in one line.
-#[must_use]
-pub fn with_cause(error: &(dyn Error + 'static)) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }

@@ -5,10 +5,11 @@
 
 use crate::operations::context::{Context, store_key};
 use crate::operations::replicate::{Emptied, Replicated, replicate};
-use crate::operations::standing::{LeftOut, Standing, with_cause};
+use crate::operations::standing::{LeftOut, Standing};
 use crate::ports::index::StoreState;
 use crate::ports::store::{StoreError, StoreUrl};
 use crate::words::cancel::Cancelled;
+use crate::words::cause::with_cause;
 use std::time::{Duration, Instant};
 
 /// How a store stands.

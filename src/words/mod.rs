@@ -5,6 +5,7 @@
 //! of one of them is valid, because it can only be made by a function that checked it.
 
 pub mod cancel;
+pub mod cause;
 pub mod class;
 pub mod clock;
 pub mod ids;

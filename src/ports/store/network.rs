@@ -5,8 +5,8 @@ use super::http::Http;
 use super::limiter::Limiter;
 use super::patience::Patience;
 use crate::words::cancel::Cancel;
+use crate::words::cause::with_cause;
 use crate::words::monitor::Monitor;
-use std::error::Error;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -174,9 +174,8 @@ impl Attempts<'_> {
         // What passes by itself within a second or two is not worth a line.
         if !self.has_warned && self.pause > FIRST_PAUSE * 8 {
             let left = give_up.saturating_duration_since(Instant::now());
-            let cause = failure.source().map(|cause| format!(": {cause}"));
-            let cause = cause.unwrap_or_default();
-            let warning = format!("{failure}{cause}; trying again for {} s", left.as_secs());
+            let (failure, left) = (with_cause(failure), left.as_secs());
+            let warning = format!("{failure}; trying again for {left} s");
             self.network.monitor.warn(&warning);
             self.has_warned = true;
         }
