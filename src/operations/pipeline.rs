@@ -97,7 +97,9 @@ pub type Uploaded = Vec<Result<(), Dropped>>;
 pub fn uploads(stores: Vec<Store>) -> (Uploads, JoinHandle<Result<Uploaded, StoreError>>) {
     let (sender, mut receiver) = mpsc::channel::<(Sealed, OwnedSemaphorePermit)>(UPLOADS_IN_FLIGHT);
     let slots = Arc::new(Semaphore::new(UPLOADS_IN_FLIGHT));
+    let closing = CloseAtEnd(Arc::clone(&slots));
     let task = tokio::spawn(async move {
+        let _closing = closing;
         let mut spread = Spread::new(stores);
         while let Some((blob, slot)) = receiver.recv().await {
             spread.put(&blob).await?;
@@ -113,6 +115,16 @@ pub fn uploads(stores: Vec<Store>) -> (Uploads, JoinHandle<Result<Uploaded, Stor
         },
         task,
     )
+}
+
+/// Ends whoever waits for a slot when the task has ended, however it did. That of a blob which was
+/// sent at the moment when the task failed comes back only with the channel, so never to them.
+struct CloseAtEnd(Arc<Semaphore>);
+
+impl Drop for CloseAtEnd {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// Stores that are given the same blobs.
@@ -261,6 +273,18 @@ mod tests {
             }
             assert!(spread.outcome.iter().all(Result::is_ok));
         }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_slot_of_uploads_that_have_failed() -> Outcome {
+        let (uploads, task) = uploads(vec![store(None).await?]);
+        // That of a blob which lies in a channel that nobody reads any more.
+        let stranded = Arc::clone(&uploads.slots).acquire_owned().await?;
+        let waiting = blocking(move || uploads.send(blob(1)));
+        task.abort();
+        assert!(matches!(waiting.await, Ok(Err(Closed))));
+        drop(stranded);
         Ok(())
     }
 
