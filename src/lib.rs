@@ -34,6 +34,7 @@ pub use formats::recipients::{
     KeyError, Recipients, Unwrapper, generate_identity, read_identities,
 };
 pub use formats::restore_command::{DC, Load, shell_word};
+pub use formats::schedule::{BadSchedule, Schedule, Ticks};
 pub use formats::seal::{BlobWriter, Checked, SealError, Sealed, Unchecked, open as open_blob};
 pub use formats::signature::{SignatureError, SigningKey, TrustedSigners};
 pub use operations::catalog::{
