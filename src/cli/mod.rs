@@ -11,14 +11,17 @@ mod fields;
 mod kit;
 mod output;
 mod progress;
+mod pushing;
 mod session;
 mod settings;
 mod settings_file;
 mod signing_key;
+mod stop;
 mod store_check;
 mod store_hints;
 mod store_settings;
 mod store_states;
+mod telling;
 mod values;
 
 use args::{Args, Command};
@@ -26,9 +29,10 @@ use clap::Parser;
 use exit::Exit;
 use failure::Failure;
 use output::Output;
-use sealift::{Cancel, Cancelled};
+use sealift::Cancelled;
 use session::Session;
 use std::process::ExitCode;
+use stop::Stop;
 use values::is_private_key;
 
 /// Runs the program.
@@ -57,10 +61,12 @@ fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
-    let cancel = Cancel::default();
-    runtime.spawn(stop_on_signals(cancel.clone()));
-    let stop = cancel.clone();
-    let session = Session::new(args.settings, cancel);
+    // Before anything else: a signal that nobody waits for yet would end the process at once.
+    let stop = {
+        let _inside = runtime.enter();
+        Stop::on_signals().map_err(|error| Failure::failed(format!("cannot start: {error}")))?
+    };
+    let session = Session::new(args.settings, stop.clone());
     let exit = runtime.block_on(async {
         match args.command {
             Command::Init => commands::init::run(&session, output),
@@ -81,31 +87,10 @@ fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     runtime.shutdown_background();
     // Whatever a request says that was ended by a signal, the signal is why.
     exit.map_err(|failure| {
-        if stop.is_cancelled() {
+        if stop.cancel.is_cancelled() {
             Cancelled.into()
         } else {
             failure
         }
     })
-}
-
-/// First signal: stop at the next safe point. Second: at once.
-async fn stop_on_signals(cancel: Cancel) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        return;
-    };
-    for second in [false, true] {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        if second {
-            std::process::exit(Exit::Interrupted.code().into());
-        }
-        cancel.cancel();
-    }
 }

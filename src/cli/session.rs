@@ -4,6 +4,7 @@ use crate::cli::args::SettingsArgs;
 use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::settings::{Settings, named_config};
+use crate::cli::stop::Stop;
 use sealift::{
     Cancel, Chosen, Clock, Context, HostLock, Index, LeftOut, Monitor, Network, Opened, Repair,
     SharedIndex, Standing, Store, StoreError, StoreUrl, Timestamp, Verified, blocking,
@@ -19,6 +20,8 @@ pub struct Session {
     pub monitor: Arc<dyn Monitor>,
     /// Whether to stop.
     pub cancel: Cancel,
+    /// The same, to wait for.
+    pub stop: Stop,
 }
 
 /// The stores of a command.
@@ -67,11 +70,12 @@ impl Clock for SystemClock {
 
 impl Session {
     /// A session with these flags.
-    pub fn new(args: SettingsArgs, cancel: Cancel) -> Self {
+    pub fn new(args: SettingsArgs, stop: Stop) -> Self {
         Self {
             args,
             monitor: Arc::new(Progress::default()),
-            cancel,
+            cancel: stop.cancel.clone(),
+            stop,
         }
     }
 

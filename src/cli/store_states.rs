@@ -11,7 +11,7 @@ use std::time::Duration;
 const CATCH_UP: Duration = Duration::from_hours(1);
 
 /// How a store stands.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct StoreState {
     store: String,
     copied: u64,

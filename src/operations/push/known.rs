@@ -9,7 +9,7 @@ use crate::formats::manifest::{BlobEntry, Manifest};
 use crate::operations::catalog::{Catalog, ComponentSummary, Summary, load};
 use crate::operations::context::Context;
 use crate::operations::standing::Standing;
-use crate::ports::backups::{FileState, Pair};
+use crate::ports::backups::{BackupsError, FileState, Half, Pair};
 use crate::words::ids::{BlobId, ComponentName};
 use crate::words::limits::PATIENCE_WITH_SLOW;
 use crate::words::verdict::{Finding, Proof, ProofState, Verdict};
@@ -196,14 +196,21 @@ pub async fn unarchived(stores: &[Context], pairs: Vec<Pair>) -> Result<Vec<Pair
     let shown = Shown(shown);
     let mut left = Vec::new();
     for pair in pairs {
-        let mut halves = Vec::new();
-        for half in pair.halves() {
-            halves.push((half.path.file_name(), FileState::of(&half.path)?.bytes));
-        }
+        let seen = |half: &Half| {
+            let state = FileState::of(&half.path)?;
+            Ok((half.path.file_name().map(OsStr::to_owned), state.bytes))
+        };
+        let halves: Result<Vec<_>, BackupsError> = pair.halves().map(seen).collect();
+        // One that is gone by now must not keep the others from being archived.
+        let Ok(halves) = halves else {
+            left.push(pair);
+            continue;
+        };
         let holds = |archive: &&Summary| {
             halves.iter().all(|(name, bytes)| {
                 archive.components.iter().any(|component| {
-                    *name == Some(OsStr::new(&component.file)) && component.bytes == *bytes
+                    name.as_deref() == Some(OsStr::new(&component.file))
+                        && component.bytes == *bytes
                 })
             })
         };
