@@ -41,10 +41,14 @@ pub use operations::catalog::{
     Broken, Catalog, Chosen, ComponentSummary, NoSuchArchive, Selector, Summary, Trust, load,
 };
 pub use operations::context::{Context, SharedIndex};
+pub use operations::expire::{
+    Expiry, ExpiryPlan, LocalDump, Reason, Removal, plan as plan_expiry, remove as remove_dump,
+};
 pub use operations::fetch::{FetchError, FetchRequest, Fetched, FetchedFile, fetch};
 pub use operations::inspect::{
     InspectError, InspectRequest, Inspected, InspectedDump, inspect, inspection_sets,
 };
+pub use operations::off_site::{Compare, OffSiteError, local_dumps};
 pub use operations::pipeline::blocking;
 pub use operations::push::{PushError, PushKeys, PushRequest, Pushed, push, unarchived};
 pub use operations::replicate::{Emptied, ReplicateError, Replicated, replicate};
@@ -53,7 +57,9 @@ pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};
 pub use ports::backups::{AuthMode, BackupsError, Half, Pair, Pairing, pair_up, pairs_of, scan};
 pub use ports::files::{FileError, HostLock, create_private_folder, read_secret, write_new};
 pub use ports::includes::{Include, IncludeError};
-pub use ports::index::{ChunkPlace, Index, IndexError, NewBlob, Opened, Place, Repair, StoreState};
+pub use ports::index::{
+    ChunkPlace, Index, IndexError, NewBlob, Opened, Place, Repair, Run, StoreState,
+};
 pub use ports::plugins::resolve as resolve_recipients;
 pub use ports::store::{
     BadBundle, BadUrl, BucketOptions, BucketUrl, Checksums, Creation, Deletion, Exclusivity, Lock,
@@ -61,6 +67,7 @@ pub use ports::store::{
 };
 pub use services::catch_up::{CaughtUp, catch_up};
 pub use services::demo::{DemoError, demo};
+pub use services::sidecar::{Came, Due, Night, NightReport, Ping, Sidecar, night, serve};
 pub use words::cancel::{Cancel, Cancelled};
 pub use words::cause::with_cause;
 pub use words::class::Class;

@@ -13,7 +13,7 @@ use crate::words::ids::{ArchiveId, BlobId, ComponentName, Digest, Instance, Sequ
 use crate::words::limits::{BLOB_PLAIN_MAX, BLOB_SEALED_MAX};
 use crate::words::verdict::{Finding, Proof, Verdict};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 
 /// The version of the format that this program writes, and the newest that it reads.
@@ -291,6 +291,13 @@ impl Manifest {
         blobs.sort_unstable();
         blobs.dedup();
         blobs
+    }
+
+    /// A blob that it names and that a store does not show with its size.
+    #[must_use]
+    pub fn lost_blob(&self, shown: &HashMap<BlobId, u64>) -> Option<BlobEntry> {
+        let is_lost = |blob: &BlobEntry| shown.get(&blob.id) != Some(&blob.sealed_bytes);
+        self.blobs().into_iter().find(is_lost)
     }
 
     /// The size of all components.

@@ -7,8 +7,10 @@
 pub mod catalog;
 pub mod context;
 pub mod download;
+pub mod expire;
 pub mod fetch;
 pub mod inspect;
+pub mod off_site;
 pub mod pipeline;
 pub mod place;
 pub mod push;

@@ -5,3 +5,4 @@
 
 pub mod catch_up;
 pub mod demo;
+pub mod sidecar;

@@ -1,7 +1,6 @@
 //! The commit: signature, then manifest, then a listing that shows every blob, then the index.
 
 use super::error::PushError;
-use super::known::lost_blob;
 use super::target::Targets;
 use super::writer::Stored;
 use super::{PushKeys, Pushed};
@@ -111,7 +110,7 @@ async fn take_place(
 /// The store shows every blob that the archive names, each with its size.
 async fn check_blobs(context: &Context, manifest: &Manifest) -> Result<(), PushError> {
     let shown = context.store.blob_sizes().await?;
-    match lost_blob(manifest, &shown) {
+    match manifest.lost_blob(&shown) {
         None => Ok(()),
         Some(blob) => Err(PushError::Lost { blob: blob.id }),
     }

@@ -5,7 +5,6 @@ use super::prepare::About;
 use super::source::Source;
 use super::survey::ContentFacts;
 use super::target::Targets;
-use crate::formats::manifest::{BlobEntry, Manifest};
 use crate::operations::catalog::{Catalog, ComponentSummary, Summary, load};
 use crate::operations::context::Context;
 use crate::operations::standing::Standing;
@@ -230,12 +229,6 @@ fn find<'a>(archive: &'a Summary, source: &Source) -> Option<&'a ComponentSummar
     components.find(|component| component.name == source.name && component.file == source.file)
 }
 
-/// A blob that an archive names and the store does not show with its size.
-pub(super) fn lost_blob(manifest: &Manifest, shown: &HashMap<BlobId, u64>) -> Option<BlobEntry> {
-    let is_lost = |blob: &BlobEntry| shown.get(&blob.id) != Some(&blob.sealed_bytes);
-    manifest.blobs().into_iter().find(is_lost)
-}
-
 /// The blobs that each store shows.
 struct Shown<'a>(Vec<(&'a Context, HashMap<BlobId, u64>)>);
 
@@ -247,7 +240,7 @@ impl Shown<'_> {
             let Ok(loaded) = load(context, archive.sequence).await else {
                 continue;
             };
-            match lost_blob(&loaded, shown) {
+            match loaded.lost_blob(shown) {
                 None => return true,
                 Some(blob) => lost = Some((context, blob)),
             }

@@ -13,6 +13,7 @@ pub use pairing::{Ambiguity, AuthMode, PAIR_WINDOW, Pair, Pairing, pair_up};
 use crate::formats::pgdump::DumpError;
 use crate::ports::files::FileError;
 use crate::words::cancel::Cancel;
+use crate::words::clock::Timestamp;
 use crate::words::ids::ComponentName;
 use std::fs;
 use std::io;
@@ -85,6 +86,14 @@ impl FileState {
             modified: (found.mtime(), found.mtime_nsec()),
             inode: found.ino(),
         })
+    }
+
+    /// When it was last written to.
+    #[must_use]
+    pub fn modified_at(self) -> Timestamp {
+        let (second, nanosecond) = self.modified;
+        let nanosecond = i32::try_from(nanosecond).unwrap_or_default();
+        Timestamp::new(second, nanosecond).unwrap_or_default()
     }
 
     /// Whether the last write was long ago, as far as the clocks agree.

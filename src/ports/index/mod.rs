@@ -7,12 +7,14 @@
 
 mod archives;
 mod blobs;
+mod runs;
 mod schema;
 mod stores;
 mod unnamed;
 
 pub use archives::CachedArchive;
 pub use blobs::{ChunkPlace, NewBlob, Place};
+pub use runs::Run;
 pub use stores::StoreState;
 
 use rusqlite::{Connection, ErrorCode};

@@ -52,6 +52,16 @@ const MIGRATIONS: &[&str] = &[
         failure     TEXT
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE runs (
+        tick       INTEGER PRIMARY KEY,
+        missed     INTEGER NOT NULL,
+        attempts   INTEGER NOT NULL,
+        started_at INTEGER NOT NULL,
+        ended_at   INTEGER,
+        failure    TEXT
+    ) STRICT;
+",
 ];
 
 /// Brings a file up to the newest version.
