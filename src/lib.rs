@@ -56,6 +56,9 @@ pub use operations::standing::{LeftOut, Reached, Standing};
 pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};
 pub use ports::backups::{AuthMode, BackupsError, Half, Pair, Pairing, pair_up, pairs_of, scan};
 pub use ports::files::{FileError, HostLock, create_private_folder, read_secret, write_new};
+pub use ports::files::{
+    FileError, HostLock, create_private_folder, free_space, read_secret, write_new,
+};
 pub use ports::includes::{Include, IncludeError};
 pub use ports::index::{
     ChunkPlace, Index, IndexError, NewBlob, Opened, Place, Repair, Run, StoreState,

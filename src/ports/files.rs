@@ -5,6 +5,8 @@
 
 use crate::words::cancel::Cancel;
 use crate::words::secret::Secret;
+use rustix::fs::{CWD, RenameFlags, renameat_with, statvfs};
+use rustix::io::Errno;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -72,6 +74,31 @@ pub fn create(path: &Path, mode: u32) -> io::Result<File> {
         .create_new(true)
         .mode(mode)
         .open(path)
+}
+
+/// Gives a file another name in the same folder, which must be free.
+///
+/// # Errors
+/// [`FileError`] of the new name; `AlreadyExists` if it is taken. The file then has its old name still.
+pub fn rename_new(from: &Path, to: &Path) -> Result<(), FileError> {
+    let renamed = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Network and desktop file systems may not know the flag. A link replaces nothing either.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            fs::hard_link(from, to).and_then(|()| fs::remove_file(from))
+        }
+        renamed => renamed.map_err(io::Error::from),
+    };
+    renamed.map_err(FileError::new("write", to))
+}
+
+/// How many bytes whoever runs this may still write on the disk of a folder.
+///
+/// # Errors
+/// [`FileError`].
+pub fn free_space(folder: &Path) -> Result<u64, FileError> {
+    let disk = statvfs(folder).map_err(io::Error::from);
+    let disk = disk.map_err(FileError::new("ask for free space in", folder))?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Makes the entry of a file in its folder durable.
@@ -231,6 +258,31 @@ mod tests {
         assert_eq!(fs::read(&path)?, b"first");
         assert_eq!(fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path())?.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_never_takes_the_name_of_another() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let [from, to] = ["a", "b"].map(|name| folder.path().join(name));
+        fs::write(&from, b"mine")?;
+        fs::write(&to, b"yours")?;
+        let taken = rename_new(&from, &to).map_err(|error| error.source.kind());
+        assert_eq!(taken, Err(io::ErrorKind::AlreadyExists));
+        assert_eq!(
+            (fs::read(&from)?, fs::read(&to)?),
+            (b"mine".into(), b"yours".into())
+        );
+        fs::remove_file(&to)?;
+        rename_new(&from, &to)?;
+        assert!(!from.exists() && fs::read(&to)? == b"mine");
+        Ok(())
+    }
+
+    #[test]
+    fn free_space_is_that_of_the_folder_and_a_missing_one_has_none() -> Outcome {
+        assert!(free_space(tempfile::tempdir()?.path())? > 0);
+        assert!(free_space(Path::new("/no/such/folder")).is_err());
         Ok(())
     }
 

@@ -46,13 +46,25 @@ impl DumpName {
         } else {
             (ComponentName::zitadel(), stem.strip_prefix("zitadel-")?)
         };
-        let stamp = parse_stamp(stamp)?;
-        Some(Self {
+        Some(Self::nightly(component, parse_stamp(stamp)?))
+    }
+
+    /// The name of a dump that is made now, as the sidecar gives it.
+    #[must_use]
+    pub fn nightly(component: ComponentName, stamp: DateTime) -> Self {
+        Self {
             component,
             label: "nightly".into(),
             stamp,
             prefix: None,
-        })
+        }
+    }
+
+    /// The file of a dump that has the name of a nightly one.
+    #[must_use]
+    pub fn nightly_file(&self) -> String {
+        let stamp = self.stamp.strftime("%Y%m%d-%H%M%S");
+        format!("{}-{stamp}.dump", self.component)
     }
 
     /// The component of the other half.
@@ -140,6 +152,14 @@ mod tests {
             "zitadel",
             "pre-update-1.4.0-rc.1",
         );
+    }
+
+    #[test]
+    fn a_nightly_name_reads_as_it_was_written() {
+        for file in ["app-20260131-030405.dump", "zitadel-09991231-235959.dump"] {
+            let name = DumpName::parse(file);
+            assert_eq!(name.map(|name| name.nightly_file()).as_deref(), Some(file));
+        }
     }
 
     #[test]
