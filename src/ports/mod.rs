@@ -8,4 +8,5 @@ pub mod files;
 pub mod includes;
 pub mod index;
 pub mod plugins;
+pub mod postgres;
 pub mod store;
