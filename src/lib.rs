@@ -44,6 +44,7 @@ pub use operations::context::{Context, SharedIndex};
 pub use operations::expire::{
     Expiry, ExpiryPlan, LocalDump, Reason, Removal, plan as plan_expiry, remove as remove_dump,
 };
+pub use operations::dump::{DumpRequest, DumpRunError, Dumped, DumpedHalf, dump, space_needed};
 pub use operations::fetch::{FetchError, FetchRequest, Fetched, FetchedFile, fetch};
 pub use operations::inspect::{
     InspectError, InspectRequest, Inspected, InspectedDump, inspect, inspection_sets,

@@ -149,7 +149,7 @@ pub(super) struct Inspection<'a> {
 pub(super) struct ReadDump {
     component: ComponentName,
     pub(super) facts: Option<DumpFacts>,
-    rows: Option<BTreeMap<String, u64>>,
+    pub(super) rows: Option<BTreeMap<String, u64>>,
 }
 
 impl<'a> Inspection<'a> {

@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod context;
 pub mod download;
 pub mod expire;
+pub mod dump;
 pub mod fetch;
 pub mod inspect;
 pub mod off_site;
