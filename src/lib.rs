@@ -41,10 +41,10 @@ pub use operations::catalog::{
     Broken, Catalog, Chosen, ComponentSummary, NoSuchArchive, Selector, Summary, Trust, load,
 };
 pub use operations::context::{Context, SharedIndex};
+pub use operations::dump::{DumpRequest, DumpRunError, Dumped, DumpedHalf, dump, space_needed};
 pub use operations::expire::{
     Expiry, ExpiryPlan, LocalDump, Reason, Removal, plan as plan_expiry, remove as remove_dump,
 };
-pub use operations::dump::{DumpRequest, DumpRunError, Dumped, DumpedHalf, dump, space_needed};
 pub use operations::fetch::{FetchError, FetchRequest, Fetched, FetchedFile, fetch};
 pub use operations::inspect::{
     InspectError, InspectRequest, Inspected, InspectedDump, inspect, inspection_sets,
@@ -55,8 +55,9 @@ pub use operations::push::{PushError, PushKeys, PushRequest, Pushed, push, unarc
 pub use operations::replicate::{Emptied, ReplicateError, Replicated, replicate};
 pub use operations::standing::{LeftOut, Reached, Standing};
 pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};
+pub use operations::warnings::{Situation, Warning, warnings};
 pub use ports::backups::{AuthMode, BackupsError, Half, Pair, Pairing, pair_up, pairs_of, scan};
-pub use ports::files::{FileError, HostLock, create_private_folder, read_secret, write_new};
+pub use ports::command::{CommandError, call};
 pub use ports::files::{
     FileError, HostLock, create_private_folder, free_space, read_secret, write_new,
 };
@@ -68,11 +69,12 @@ pub use ports::plugins::resolve as resolve_recipients;
 pub use ports::postgres::{Connection, Limits, PgDump, PostgresError, Programs, Unusable};
 pub use ports::store::{
     BadBundle, BadUrl, BucketOptions, BucketUrl, Checksums, Creation, Deletion, Exclusivity, Lock,
-    Network, NetworkSettings, Probe, Refusal, Service, Store, StoreError, StoreUrl,
+    Network, NetworkSettings, Ping, PingError, Probe, Refusal, Service, Store, StoreError,
+    StoreUrl,
 };
 pub use services::catch_up::{CaughtUp, catch_up};
 pub use services::demo::{DemoError, demo};
-pub use services::sidecar::{Came, Due, Night, NightReport, Ping, Sidecar, night, serve};
+pub use services::sidecar::{Came, Due, Night, NightReport, Sidecar, night, serve};
 pub use words::cancel::{Cancel, Cancelled};
 pub use words::cause::with_cause;
 pub use words::class::Class;

@@ -76,7 +76,7 @@ impl Failure {
     }
 
     /// The same, with another exit code.
-    fn exit(self, exit: Exit) -> Self {
+    pub fn exit(self, exit: Exit) -> Self {
         Self { exit, ..self }
     }
 
@@ -96,7 +96,7 @@ impl Failure {
 }
 
 /// An error and its sources in one line, each said once.
-fn one_line(error: &(dyn Error + 'static)) -> String {
+pub fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -9,12 +9,16 @@ mod exit;
 mod failure;
 mod fields;
 mod kit;
+mod night;
 mod output;
 mod progress;
 mod pushing;
+mod recorder;
 mod session;
 mod settings;
 mod settings_file;
+mod sidecar_failures;
+mod sidecar_settings;
 mod signing_key;
 mod stop;
 mod store_check;
@@ -23,6 +27,7 @@ mod store_settings;
 mod store_states;
 mod telling;
 mod values;
+mod warnings;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -72,6 +77,8 @@ fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
             Command::Init => commands::init::run(&session, output),
             Command::Push(args) => commands::push::run(&session, args, output).await,
             Command::Inspect(args) => commands::inspect::run(&session, args, output).await,
+            Command::Run(args) => commands::run::run(&session, &args, output).await,
+            Command::Dump(args) => commands::dump::run(&session, &args, output).await,
             Command::List => commands::list::run(&session, output).await,
             Command::Show(args) => commands::show::run(&session, args, output).await,
             Command::Fetch(args) => commands::fetch::run(&session, args, output).await,

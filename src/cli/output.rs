@@ -37,6 +37,19 @@ impl Output {
         raw(text().as_bytes())
     }
 
+    /// Prints one of many results: a document in one line, or nothing, since people saw lines.
+    ///
+    /// # Errors
+    /// As [`Self::result`].
+    pub fn one_of_many(&self, document: &impl Serialize) -> Result<(), Failure> {
+        if !self.json {
+            return Ok(());
+        }
+        let json = serde_json::to_string(document);
+        let json = json.map_err(|error| Failure::failed(error.to_string()))?;
+        raw(format!("{json}\n").as_bytes())
+    }
+
     /// A line of a result that is being made; only for people.
     ///
     /// # Errors
@@ -71,6 +84,12 @@ pub fn failure(failure: &Failure) -> Exit {
         note("hint", hint);
     }
     failure.exit
+}
+
+/// One line on stderr that lazyit's operators look for already.
+pub fn alarm(line: &str) {
+    let line = line.replace(char::is_control, " ");
+    let _ = writeln!(io::stderr(), "[lazyit-backup] {line}");
 }
 
 /// One line on stderr. If nobody reads stderr, there is nobody to tell.

@@ -65,6 +65,7 @@ pub enum Became {
 }
 
 /// What is told while a push runs.
+#[derive(Clone, Copy)]
 pub enum Told<'a> {
     /// There is nothing to archive, and why.
     Nothing(&'a str),

@@ -7,7 +7,7 @@ use crate::cli::settings::{Settings, named_config};
 use crate::cli::stop::Stop;
 use sealift::{
     Cancel, Chosen, Clock, Context, HostLock, Index, LeftOut, Monitor, Network, Opened, Repair,
-    SharedIndex, Standing, Store, StoreError, StoreUrl, Timestamp, Verified, blocking,
+    Run, SharedIndex, Standing, Store, StoreError, StoreUrl, Timestamp, Verified, blocking,
     create_private_folder, load, with_cause,
 };
 use std::path::{Path, PathBuf};
@@ -77,6 +77,34 @@ impl Session {
             cancel: stop.cancel.clone(),
             stop,
         }
+    }
+
+    /// The same session, but somebody else is told how it goes.
+    pub fn with_monitor(&self, monitor: Arc<dyn Monitor>) -> Self {
+        Self {
+            args: self.args.clone(),
+            monitor,
+            cancel: self.cancel.clone(),
+            stop: self.stop.clone(),
+        }
+    }
+
+    /// The newest run of the sidecar that is remembered.
+    pub fn last_run(&self, settings: &Settings) -> Option<Run> {
+        let index = self.index(&settings.state, Repair::Leave).ok()?;
+        index.last_run().ok()?
+    }
+
+    /// Remembers a run of the sidecar.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the state folder or of the index.
+    pub async fn remember_run(&self, settings: &Settings, run: &Run) -> Result<(), Failure> {
+        let _lock = self.lock(settings).await?;
+        let mut index = self.index(&settings.state, Repair::MoveAside)?;
+        index
+            .remember_run(run)
+            .map_err(|error| Failure::failed(with_cause(&error)))
     }
 
     /// The settings, from flags, environment and file.

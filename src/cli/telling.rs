@@ -1,18 +1,103 @@
 //! Telling: what is said of a pair that was pushed, in the same words by every command.
 
+use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::fields::{key_states, note_faults, verdict};
 use crate::cli::output::{Output, human, note};
-use crate::cli::pushing::Line;
+use crate::cli::pushing::{Became, Line, Report, Told};
+use crate::cli::session::Session;
+use crate::cli::store_states::StoreState;
 use sealift::{Pair, Verdict, shell_word};
 use std::path::Path;
+
+/// Tells of one push while it runs.
+pub struct Teller<'a> {
+    session: &'a Session,
+    output: &'a Output,
+    /// So many pairs could not be archived.
+    bad: u64,
+}
+
+impl<'a> Teller<'a> {
+    /// Results go to stdout, and everything else to stderr.
+    pub fn new(session: &'a Session, output: &'a Output) -> Self {
+        Self {
+            session,
+            output,
+            bad: 0,
+        }
+    }
+
+    /// Tells one thing. The first pair that could not be archived is left to [`outcome`].
+    ///
+    /// # Errors
+    /// A [`Failure`] if stdout cannot be written.
+    pub fn tell(&mut self, told: Told<'_>) -> Result<(), Failure> {
+        let monitor = &self.session.monitor;
+        match told {
+            Told::Nothing(why) => self.output.line(&format!("nothing to archive: {why}"))?,
+            Told::Lone(half) => {
+                monitor.warn(&format!("{} is half a pair, so far", half.display()));
+            }
+            Told::Pair(pair, Became::Archived(line)) => tell_archive(self.output, pair, line)?,
+            Told::Pair(_, Became::StillSuspect(sequence)) => self.output.line(&format!(
+                "archive {sequence} of an older pair is still suspect"
+            ))?,
+            Told::Pair(_, Became::Growing(failure)) => monitor.warn(&growing(failure)),
+            Told::Pair(_, Became::Bad(failure)) => {
+                self.bad += 1;
+                if self.bad > 1 {
+                    monitor.warn(&failure.message);
+                }
+            }
+            Told::Pair(_, Became::Held | Became::NotReached) => {}
+        }
+        Ok(())
+    }
+}
+
+/// What a push comes to.
+pub struct Outcome {
+    /// The archives that were made or found.
+    pub archives: Vec<Line>,
+    /// How the stores stand.
+    pub stores: Vec<StoreState>,
+    /// Its first failure, or how well it went.
+    pub result: Result<Exit, Failure>,
+}
+
+/// Takes a report apart.
+pub fn outcome(report: Report) -> Outcome {
+    let is_suspect = |line: &Line| line.verdict == Verdict::Suspect;
+    let exit = if report.archives().any(is_suspect) {
+        Exit::Suspect
+    } else if report.is_behind() {
+        Exit::Behind
+    } else {
+        Exit::Done
+    };
+    let (mut archives, mut bad) = (Vec::new(), None);
+    for (_, became) in report.pairs {
+        match became {
+            Became::Archived(line) => archives.push(*line),
+            Became::Bad(failure) => bad = bad.or(Some(failure)),
+            _ => {}
+        }
+    }
+    let first = report.ended.or(bad).or(report.interrupted);
+    Outcome {
+        archives,
+        stores: report.stores,
+        result: first.or(report.unclear).map_or(Ok(exit), Err),
+    }
+}
 
 /// Tells of an archive: a line on stdout, and what is wrong with it on stderr.
 ///
 /// # Errors
 /// A [`Failure`] if stdout cannot be written.
 pub fn tell_archive(output: &Output, pair: &Pair, line: &Line) -> Result<(), Failure> {
-    output.line(&text(line))?;
+    output.line(&archive_line(line))?;
     let dump = pair.halves().next().map(|half| half.path.as_path());
     explain(line, dump);
     Ok(())
@@ -59,7 +144,7 @@ fn explain(line: &Line, dump: Option<&Path>) {
 }
 
 /// One line, which reads well in a log and ends in the id.
-fn text(line: &Line) -> String {
+pub fn archive_line(line: &Line) -> String {
     let mut verdict = verdict(line.verdict, &line.findings);
     if !line.proofs.is_empty() {
         verdict = format!("{verdict}, keys: {}", key_states(&line.proofs));

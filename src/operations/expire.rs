@@ -82,15 +82,21 @@ impl LocalDump {
     }
 }
 
+impl Expiry {
+    /// Whether a dump is old enough to go.
+    #[must_use]
+    pub fn is_old(&self, dump: &LocalDump) -> bool {
+        let days = self.retention_days;
+        days.is_some_and(|days| dump.days(self.now) > days)
+    }
+}
+
 /// What is to go.
 #[must_use]
 pub fn plan(dumps: &[LocalDump], expiry: &Expiry) -> ExpiryPlan {
     let newest = newest(dumps);
     let is_newest = |dump: &LocalDump| newest.get(&dump.name.component) == Some(&dump.name.stamp);
-    let is_old = |dump: &LocalDump| {
-        let days = expiry.retention_days;
-        days.is_some_and(|days| dump.days(expiry.now) > days)
-    };
+    let is_old = |dump: &LocalDump| expiry.is_old(dump);
     let mut candidates: Vec<&LocalDump> = dumps.iter().filter(|dump| !is_newest(dump)).collect();
     candidates.sort_by_key(|dump| (dump.name.stamp, dump.path.clone()));
     let (off_site, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|d| d.off_site);

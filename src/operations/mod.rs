@@ -7,8 +7,8 @@
 pub mod catalog;
 pub mod context;
 pub mod download;
-pub mod expire;
 pub mod dump;
+pub mod expire;
 pub mod fetch;
 pub mod inspect;
 pub mod off_site;
@@ -18,3 +18,4 @@ pub mod push;
 pub mod replicate;
 pub mod standing;
 pub mod verify;
+pub mod warnings;

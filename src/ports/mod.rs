@@ -4,6 +4,7 @@
 //! `rusqlite`), so a fault of that world has one place where it becomes an error of ours.
 
 pub mod backups;
+pub mod command;
 pub mod files;
 pub mod includes;
 pub mod index;

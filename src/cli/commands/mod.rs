@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod demo;
 pub mod doctor;
+pub mod dump;
 pub mod fetch;
 pub mod init;
 pub mod inspect;
@@ -10,5 +11,6 @@ pub mod list;
 pub mod man;
 pub mod push;
 pub mod replicate;
+pub mod run;
 pub mod show;
 pub mod verify;

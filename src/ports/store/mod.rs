@@ -13,6 +13,7 @@ mod limiter;
 mod network;
 mod objects;
 mod patience;
+mod ping;
 mod probe;
 mod refusal;
 mod remote;
@@ -20,6 +21,7 @@ mod url;
 
 pub use error::StoreError;
 pub use network::{BadBundle, Network, NetworkSettings};
+pub use ping::{Ping, PingError};
 pub use probe::{Checksums, Exclusivity, Lock, Probe};
 pub use refusal::Refusal;
 pub use url::{BadUrl, BucketOptions, BucketUrl, Service, StoreUrl};

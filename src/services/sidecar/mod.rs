@@ -9,7 +9,7 @@ mod step;
 #[cfg(test)]
 mod year;
 
-pub use night::{Night, NightReport, Ping, night};
+pub use night::{Night, NightReport, night};
 pub use step::{Due, Next, next};
 
 use crate::formats::schedule::Schedule;
@@ -29,9 +29,9 @@ pub trait Sidecar {
     /// What time it is.
     fn now(&self) -> Timestamp;
     /// The newest run that is remembered.
-    fn last_run(&mut self) -> Option<Run>;
+    async fn last_run(&mut self) -> Option<Run>;
     /// Remembers a run.
-    fn remember(&mut self, run: &Run);
+    async fn remember(&mut self, run: &Run);
     /// Does what there is to do at a tick.
     async fn run(&mut self, due: &Due) -> Came;
     /// Shows that it is alive, and waits for so long at most; `next` is the next tick. `false` once it is
@@ -53,7 +53,7 @@ pub enum Came {
 /// Runs until it is to stop.
 pub async fn serve(schedule: &Schedule, sidecar: &mut impl Sidecar) {
     let since = sidecar.now();
-    let mut last = sidecar.last_run();
+    let mut last = sidecar.last_run().await;
     loop {
         let now = sidecar.now();
         match next(schedule, since, last.as_ref(), now) {
@@ -72,7 +72,7 @@ pub async fn serve(schedule: &Schedule, sidecar: &mut impl Sidecar) {
                     ended_at: None,
                     failure: None,
                 };
-                sidecar.remember(&run);
+                sidecar.remember(&run).await;
                 run.failure = match sidecar.run(&due).await {
                     Came::Well => None,
                     Came::Failed(failure) => Some(failure),
@@ -80,7 +80,7 @@ pub async fn serve(schedule: &Schedule, sidecar: &mut impl Sidecar) {
                     Came::CutShort => return,
                 };
                 run.ended_at = Some(sidecar.now());
-                sidecar.remember(&run);
+                sidecar.remember(&run).await;
                 last = Some(run);
             }
         }

@@ -5,18 +5,8 @@
 //! waits for a word gets one, and it names the first failure, whatever fails afterwards. A night that is
 //! told to stop ends without a word: it has not failed.
 
+use crate::ports::store::Ping;
 use std::fmt::Display;
-
-/// What a ping says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ping {
-    /// A night begins.
-    Start,
-    /// It came to a good end.
-    Success,
-    /// It failed.
-    Failure,
-}
 
 /// The steps of a night.
 #[expect(
@@ -33,8 +23,8 @@ pub trait Night {
     async fn push(&mut self) -> Result<(), Self::Failure>;
     /// Removes old dumps that are off-site.
     async fn expire(&mut self) -> Result<(), Self::Failure>;
-    /// Tells whoever listens; a failure of this is told on the spot, and is none of the night.
-    async fn ping(&mut self, ping: Ping);
+    /// Tells whoever listens, with what there is to say; a failure of this is told on the spot, and is none of the night.
+    async fn ping(&mut self, ping: Ping, word: &str);
     /// Calls for help with one line; likewise.
     async fn call_for_help(&mut self, line: &str);
     /// Whether it is to stop.
@@ -52,7 +42,7 @@ pub enum NightReport<F> {
 
 /// One night; `name` is how the word of a failure calls it.
 pub async fn night<N: Night>(steps: &mut N, name: &str) -> NightReport<N::Failure> {
-    steps.ping(Ping::Start).await;
+    steps.ping(Ping::Start, "").await;
     let mut failures = Vec::new();
     for step in 0..3 {
         let done = match step {
@@ -66,15 +56,19 @@ pub async fn night<N: Night>(steps: &mut N, name: &str) -> NightReport<N::Failur
         failures.extend(done.err());
     }
     let Some(first) = failures.first() else {
-        steps.ping(Ping::Success).await;
+        steps.ping(Ping::Success, "").await;
         return NightReport::Ended(failures);
     };
     let mut line = format!("FAILED run {name}: {first}");
     for other in &failures[1..] {
-        line += &format!("; and {other}");
+        let other = other.to_string();
+        // A store that is down is in the way of more than one step.
+        if !line.ends_with(&other) {
+            line += &format!("; and {other}");
+        }
     }
-    steps.ping(Ping::Failure).await;
     steps.call_for_help(&line).await;
+    steps.ping(Ping::Failure, &line).await;
     NightReport::Ended(failures)
 }
 
@@ -114,7 +108,7 @@ mod tests {
         async fn expire(&mut self) -> Result<(), String> {
             self.step("expire")
         }
-        async fn ping(&mut self, ping: Ping) {
+        async fn ping(&mut self, ping: Ping, _word: &str) {
             self.heard.push(format!("{ping:?}"));
         }
         async fn call_for_help(&mut self, line: &str) {
@@ -148,8 +142,8 @@ mod tests {
             "dump",
             "push",
             "expire",
-            "Failure",
             "FAILED run 20260101-030000: dump failed; and push failed",
+            "Failure",
         ];
         assert_eq!(heard(&["push", "dump"], None).await, all);
     }

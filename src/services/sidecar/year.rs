@@ -1,11 +1,12 @@
 //! A year of a sidecar, simulated: the clock, the host's sleep, its restarts, the store's outages, the
 //! disk. The schedule, the step, the driver, the night and the plan of what expires are the real ones.
 
-use super::{Came, Due, Night, NightReport, Ping, Sidecar, night, serve};
+use super::{Came, Due, Night, NightReport, Sidecar, night, serve};
 use crate::formats::schedule::Schedule;
 use crate::operations::expire::{Expiry, LocalDump, Reason, plan};
 use crate::ports::backups::DumpName;
 use crate::ports::index::Run;
+use crate::ports::store::Ping;
 use crate::words::clock::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::{AmbiguousOffset, TimeZone};
@@ -145,7 +146,7 @@ impl Night for World {
         Ok(())
     }
 
-    async fn ping(&mut self, _ping: Ping) {}
+    async fn ping(&mut self, _ping: Ping, _word: &str) {}
     async fn call_for_help(&mut self, _line: &str) {}
 
     fn is_stopped(&self) -> bool {
@@ -158,11 +159,11 @@ impl Sidecar for World {
         self.now
     }
 
-    fn last_run(&mut self) -> Option<Run> {
+    async fn last_run(&mut self) -> Option<Run> {
         self.runs.values().next_back().cloned()
     }
 
-    fn remember(&mut self, run: &Run) {
+    async fn remember(&mut self, run: &Run) {
         self.begun += u32::from(run.ended_at.is_none() && run.attempts == 1);
         self.runs.insert(run.tick, run.clone());
     }

@@ -54,6 +54,7 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     allow("ports::index", "ports::store", "the index caches what the store lists"),
     allow("operations::off_site", "operations::expire", "it says what is off-site of what may expire"),
     allow("operations::dump", "operations::inspect", "what was dumped is read before it gets its name"),
+    allow("operations::warnings", "operations::expire", "what may expire is what is warned of"),
     allow("operations::push", "operations::inspect", "what is archived is inspected first"),
     allow("*", "operations::context", "what every operation is given"),
     allow("*", "operations::catalog", "which archives there are"),

@@ -3,8 +3,15 @@
 //! A path in the file is relative to the file's folder; a path in a flag or in the environment is
 //! relative to the current folder.
 
+mod environment;
+
+pub use environment::{
+    folders, path, postgres_variables, program_folders, service_variables, temporary_folder, text,
+};
+
 use crate::cli::args::SettingsArgs;
 use crate::cli::failure::Failure;
+use crate::cli::sidecar_settings::{SidecarFile, instance_variables};
 use crate::cli::signing_key::unusable;
 use crate::cli::store_settings::{NetworkFile, OneOrMore, network_settings, resolved, stores};
 use crate::cli::values::{
@@ -12,13 +19,11 @@ use crate::cli::values::{
     parse_duration, parse_include, parse_time_zone,
 };
 use sealift::{
-    AuthMode, Class, ComponentName, ENV_FILE_MAX, EnvFile, Include, Instance, KeyError,
-    NetworkSettings, PushKeys, Recipients, Secret, SigningKey, StoreUrl, TrustedSigners, Unwrapper,
-    read_identities, read_secret, resolve_recipients,
+    AuthMode, Class, ComponentName, ENV_FILE_MAX, Include, Instance, KeyError, NetworkSettings,
+    PushKeys, Recipients, Secret, SigningKey, StoreUrl, TrustedSigners, Unwrapper, read_identities,
+    read_secret, resolve_recipients,
 };
 use serde::Deserialize;
-use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,6 +56,8 @@ pub struct Settings {
     pub reuse_max_age: Option<Duration>,
     /// How stores are reached.
     pub network: NetworkSettings,
+    /// What the file says of the sidecar, and the folder that paths in it are relative to.
+    pub sidecar: (SidecarFile, PathBuf),
     stores: Vec<StoreUrl>,
     recipients: Vec<String>,
     secret_recipients: Vec<String>,
@@ -84,6 +91,8 @@ struct File {
     timeout: Option<String>,
     deadline: Option<String>,
     ca_bundle: Option<PathBuf>,
+    #[serde(default)]
+    sidecar: SidecarFile,
     #[serde(default, rename = "include")]
     includes: Vec<FileInclude>,
 }
@@ -160,6 +169,7 @@ impl Settings {
                 .map(|age| parse_duration("reuse_max_age", &age))
                 .transpose()?,
             network: network_settings(&args.network, network)?,
+            sidecar: (file.sidecar, base.to_owned()),
             recipients: list(&args.recipients, "SEALIFT_RECIPIENTS", file.recipients),
             secret_recipients: list(
                 &args.secret_recipients,
@@ -317,10 +327,9 @@ impl Settings {
         if let Some(mode) = self.auth_mode {
             return Ok(mode);
         }
-        let no_environment = |_: &str| None;
         // An env file that cannot be understood says nothing about this; then a missing zitadel
         // dump is an error, which is the safe side.
-        let env = env.and_then(|env| EnvFile::parse(env.expose(), &no_environment).ok());
+        let env = instance_variables(env);
         match env.as_ref().and_then(|env| env.get("AUTH_MODE")) {
             Some(mode) if !mode.expose().is_empty() => {
                 parse_auth_mode(&String::from_utf8_lossy(mode.expose()))
@@ -373,7 +382,11 @@ pub fn read_text(setting: &str, path: &Path) -> Result<String, Failure> {
     })
 }
 
-fn secret_file(setting: &str, path: &Path) -> Result<Secret, Failure> {
+/// The bytes of a file with a secret that a setting names.
+///
+/// # Errors
+/// A [`Failure`] that names the setting and the file.
+pub fn secret_file(setting: &str, path: &Path) -> Result<Secret, Failure> {
     if !path.exists() && is_private_key(&path.to_string_lossy()) {
         let message = format!("the setting {setting}: this is a private key, not the path of one");
         return Err(Failure::usage(message).hint("put it into a file with mode 0600"));
@@ -413,43 +426,9 @@ fn not_understood(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     Failure::usage(format!("line {line} of {}: {what}", path.display()))
 }
 
-/// Where the system keeps what is not needed for long.
-pub fn temporary_folder() -> PathBuf {
-    env::temp_dir()
-}
-
 /// The settings file that was named, if one was.
 pub fn named_config(args: &SettingsArgs) -> Option<PathBuf> {
     args.config.clone().or_else(|| path("SEALIFT_CONFIG"))
-}
-
-/// A variable of the environment, if it has a value.
-pub fn text(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// The variables of cloud services' own tools that are not read by AWS's own library.
-pub fn service_variables() -> Vec<(String, String)> {
-    let is_theirs = |(name, _): &(String, String)| {
-        let prefixes = [
-            "AZURE_",
-            "GOOGLE_",
-            "AWS_ENDPOINT_URL",
-            "AWS_REGION",
-            "AWS_DEFAULT_REGION",
-        ];
-        prefixes.iter().any(|prefix| name.starts_with(prefix))
-    };
-    let text =
-        |(name, value): (OsString, OsString)| name.into_string().ok().zip(value.into_string().ok());
-    env::vars_os().filter_map(text).filter(is_theirs).collect()
-}
-
-/// A path that a variable of the environment names.
-pub fn path(name: &str) -> Option<PathBuf> {
-    env::var_os(name)
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
 }
 
 /// A list of words: flags over environment over file.

@@ -5,7 +5,10 @@
     reason = "these comments are the help, shown on a terminal"
 )]
 
+pub mod sidecar;
+
 use clap::{Parser, Subcommand};
+use sidecar::SidecarArgs;
 use std::path::PathBuf;
 
 /// Off-site backups for a lazyit instance: sealed, signed, and with a way back.
@@ -176,6 +179,21 @@ pub enum Command {
         after_help = "Example:\n  sealift inspect backups/app-20260131-030000.dump backups/zitadel-20260131-030000.dump --env-file .env.prod"
     )]
     Inspect(InspectArgs),
+    /// Be the sidecar: dump on a schedule, archive, and remove old dumps that are off-site
+    ///
+    /// Dumps both databases (the app's alone where sign-in is local) by the pg_dump of each server's own
+    /// major where that is installed, reads each dump to its last row before it gets its name, archives
+    /// every pair that is not archived yet, and removes old dumps only once they are off-site. Runs
+    /// that were missed while the host slept are caught up by one. A failure is a line on stderr that
+    /// begins with '[lazyit-backup] FAILED run', a call of --on-failure, and a ping; the next run
+    /// comes all the same.
+    #[command(
+        after_help = "Example:\n  BACKUP_CRON='0 3 * * *' BACKUP_RETENTION_DAYS=14 sealift run --env-file .env.prod"
+    )]
+    Run(SidecarArgs),
+    /// Dump, archive and tidy up now, as `run` does at each tick
+    #[command(after_help = "Example:\n  sealift dump --env-file .env.prod")]
+    Dump(SidecarArgs),
     /// List the archives, newest first
     List,
     /// Show one archive in full: its components, its recipients, what was found

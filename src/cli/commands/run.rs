@@ -1,0 +1,101 @@
+//! `sealift run`: the sidecar itself.
+
+use crate::cli::args::sidecar::SidecarArgs;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::night::run_night;
+use crate::cli::output::{Output, count, failure, note};
+use crate::cli::session::{Session, SystemClock};
+use crate::cli::settings::Settings;
+use crate::cli::sidecar_settings::{Databases, Routine, instance_variables};
+use sealift::{Came, Clock, Due, Run, Sidecar, Timestamp, serve};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// A [`Failure`] if a setting is wrong at the start; after that nothing ends it but a signal.
+pub async fn run(session: &Session, args: &SidecarArgs, output: &Output) -> Result<Exit, Failure> {
+    let settings = session.settings()?;
+    settings.push_keys()?;
+    settings.stores()?;
+    let env = settings.env()?;
+    let auth_mode = settings.auth_mode(env.as_ref())?;
+    let variables = instance_variables(env.as_ref());
+    let (file, base) = &settings.sidecar;
+    Databases::of(args, file, base, variables.as_ref(), auth_mode)?;
+    let routine = Routine::of(args, file, variables.as_ref())?;
+    let schedule = routine.schedule(settings.time_zone()?)?;
+    if let Some(next) = schedule.after(SystemClock.now()) {
+        output.line(&format!("waiting for the next run, at {next}"))?;
+    }
+    let mut host = Host {
+        session,
+        args,
+        output,
+        settings,
+    };
+    serve(&schedule, &mut host).await;
+    output.line("stopped")?;
+    Ok(Exit::Done)
+}
+
+struct Host<'a> {
+    session: &'a Session,
+    args: &'a SidecarArgs,
+    output: &'a Output,
+    settings: Settings,
+}
+
+impl Sidecar for Host<'_> {
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    async fn last_run(&mut self) -> Option<Run> {
+        self.session.last_run(&self.settings)
+    }
+
+    async fn remember(&mut self, run: &Run) {
+        if let Err(failure) = self.session.remember_run(&self.settings, run).await {
+            note(
+                "warning",
+                &format!("the run is not remembered: {}", failure.message),
+            );
+        }
+    }
+
+    async fn run(&mut self, due: &Due) -> Came {
+        if due.missed > 0 {
+            let missed = count(due.missed.into(), "run");
+            note(
+                "warning",
+                &format!("{missed} missed; this one makes up for it"),
+            );
+        }
+        if due.attempt > 1 {
+            note(
+                "warning",
+                "the last run did not come to its end; it is tried once more",
+            );
+        }
+        let name = due.tick.strftime("%Y%m%d-%H%M%S").to_string();
+        let tonight = run_night(self.session, self.args, self.output, &name).await;
+        // Whoever reads this is not there any more if it fails.
+        let _ = self.output.one_of_many(&tonight.document);
+        if tonight.is_cut_short {
+            return Came::CutShort;
+        }
+        for failed in &tonight.failures {
+            failure(failed);
+        }
+        let first = tonight.failures.into_iter().next();
+        first.map_or(Came::Well, |first| Came::Failed(first.message))
+    }
+
+    async fn wait(&mut self, time: Duration, _next: Timestamp) -> bool {
+        // It ends when a stop is asked for, or when the time is over.
+        timeout(time, self.session.stop.asked()).await.is_err()
+    }
+}

@@ -1,0 +1,395 @@
+//! A night on this host: the steps of the sidecar, each with the settings as they are by then.
+
+use crate::cli::args::sidecar::SidecarArgs;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output::{Output, alarm, count, human};
+use crate::cli::pushing::{Job, Line, Told, Which, push_pairs};
+use crate::cli::recorder::Recorder;
+use crate::cli::session::{Session, SystemClock};
+use crate::cli::settings::Settings;
+use crate::cli::sidecar_settings::{Databases, Routine, instance_variables};
+use crate::cli::store_states::StoreState;
+use crate::cli::telling::{Teller, archive_line, outcome};
+use crate::cli::warnings;
+use sealift::{
+    AuthMode, Cancelled, Clock, Compare, ComponentName, DumpRequest, Dumped, DumpedHalf, Expiry,
+    LocalDump, Night, NightReport, Ping, Reason, Removal, Verdict, blocking, call, dump,
+    free_space, local_dumps, night, plan_expiry, remove_dump, space_needed, with_cause,
+};
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The command that is called when a night fails may take so long.
+const HELP: Duration = Duration::from_mins(1);
+
+/// What a night did.
+#[derive(Debug, Default, Serialize)]
+pub struct Document {
+    dumps: Vec<DumpLine>,
+    archives: Vec<Line>,
+    stores: Vec<StoreState>,
+    removed: Vec<RemovedLine>,
+    warnings: Vec<WarningLine>,
+    failures: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct DumpLine {
+    component: ComponentName,
+    path: PathBuf,
+    bytes: u64,
+    tables: usize,
+    rows: u64,
+    server_major: u32,
+    pg_dump_major: u32,
+    seconds: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct RemovedLine {
+    path: PathBuf,
+    bytes: u64,
+    off_site: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct WarningLine {
+    code: &'static str,
+    message: String,
+}
+
+/// What a night came to.
+pub struct Tonight {
+    /// What it did.
+    pub document: Document,
+    /// Why its steps failed, in the order in which they did.
+    pub failures: Vec<Failure>,
+    /// Whether it was told to stop before its end.
+    pub is_cut_short: bool,
+}
+
+/// Does all there is to do in a night; `name` is how it is called if it fails.
+pub async fn run_night(
+    session: &Session,
+    args: &SidecarArgs,
+    output: &Output,
+    name: &str,
+) -> Tonight {
+    let recorder = Arc::new(Recorder::new(Arc::clone(&session.monitor)));
+    let monitor = Arc::clone(&recorder);
+    let mut steps = Steps {
+        session: session.with_monitor(monitor),
+        args,
+        output,
+        recorder,
+        document: Document::default(),
+    };
+    let report = Box::pin(night(&mut steps, name)).await;
+    let mut document = steps.document;
+    let (failures, is_cut_short) = match report {
+        NightReport::CutShort => (vec![StepFailed(Cancelled.into())], true),
+        NightReport::Ended(failures) => (failures, false),
+    };
+    document.failures = failures.iter().map(ToString::to_string).collect();
+    Tonight {
+        document,
+        failures: failures.into_iter().map(|failed| failed.0).collect(),
+        is_cut_short,
+    }
+}
+
+/// Why a step failed; it reads as its line.
+struct StepFailed(Failure);
+
+impl fmt::Display for StepFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl<E: Into<Failure>> From<E> for StepFailed {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+struct Steps<'a> {
+    session: Session,
+    args: &'a SidecarArgs,
+    output: &'a Output,
+    recorder: Arc<Recorder>,
+    document: Document,
+}
+
+impl Night for Steps<'_> {
+    type Failure = StepFailed;
+
+    async fn dump(&mut self) -> Result<(), StepFailed> {
+        let settings = self.session.settings()?;
+        let env = settings.env()?;
+        let auth_mode = settings.auth_mode(env.as_ref())?;
+        let (file, base) = &settings.sidecar;
+        let variables = instance_variables(env.as_ref());
+        let databases = Databases::of(self.args, file, base, variables.as_ref(), auth_mode)?;
+        self.make_room(&settings, auth_mode).await?;
+        let request = DumpRequest {
+            backups: settings.backups.clone(),
+            app: databases.app,
+            zitadel: databases.zitadel,
+            programs: databases.programs,
+            time_zone: settings.time_zone()?,
+            now: SystemClock.now(),
+            limits: databases.limits,
+        };
+        let monitor = Arc::clone(&self.session.monitor);
+        let cancel = self.session.cancel.clone();
+        let dumped = blocking(move || dump(&request, &*monitor, &cancel)).await;
+        let dumped = dumped.map_err(|error| Failure::failed(error.to_string()))??;
+        self.tell_dumped(dumped)
+    }
+
+    async fn push(&mut self) -> Result<(), StepFailed> {
+        let job = Job {
+            which: Which::Pending,
+            accept_new_keys: false,
+        };
+        let settings = self.session.settings()?;
+        let mut teller = Teller::new(&self.session, self.output);
+        let mut tell = |what: Told<'_>| teller.tell(what);
+        let report = push_pairs(&self.session, settings, job, &mut tell).await?;
+        let outcome = outcome(report);
+        for line in &outcome.archives {
+            self.recorder.keep(&archive_line(line));
+        }
+        self.document.stores = outcome.stores;
+        self.document.archives = outcome.archives;
+        match outcome.result? {
+            Exit::Suspect => Err(self.suspect().into()),
+            Exit::Behind => Err(self.behind().into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn expire(&mut self) -> Result<(), StepFailed> {
+        let settings = self.session.settings()?;
+        let routine = self.routine(&settings)?;
+        if routine.retention_days.is_some() {
+            self.remove(&settings, routine.retention_days, 0).await?;
+        }
+        // What cannot be looked at has failed in a step before.
+        if let Ok(found) = warnings::current(&self.session, &settings, &routine).await {
+            for warning in found {
+                self.session.monitor.warn(&warning.message);
+                self.document.warnings.push(WarningLine {
+                    code: warning.code,
+                    message: warning.message,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    async fn ping(&mut self, ping: Ping, word: &str) {
+        let Ok(settings) = self.session.settings() else {
+            return;
+        };
+        let Ok(Some(url)) = self.routine(&settings).map(|routine| routine.ping_url) else {
+            return;
+        };
+        let log = self.recorder.text() + word;
+        let sent = match self.session.network(&settings) {
+            Ok(network) => network.ping(&url, ping, &log).await,
+            Err(failure) => return self.session.monitor.warn(&failure.message),
+        };
+        if let Err(error) = sent {
+            self.session.monitor.warn(&error.to_string());
+        }
+    }
+
+    async fn call_for_help(&mut self, line: &str) {
+        alarm(line);
+        let Ok(settings) = self.session.settings() else {
+            return;
+        };
+        let Ok(Some(command)) = self.routine(&settings).map(|routine| routine.on_failure) else {
+            return;
+        };
+        let line = line.to_owned();
+        let called = blocking(move || call(&command, &line, HELP)).await;
+        let failure = match called {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => with_cause(&error),
+            Err(error) => error.to_string(),
+        };
+        let warning = format!("the command that is called on a failure failed itself: {failure}");
+        self.session.monitor.warn(&warning);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.session.cancel.is_cancelled()
+    }
+}
+
+impl Steps<'_> {
+    fn routine(&self, settings: &Settings) -> Result<Routine, Failure> {
+        let variables = instance_variables(settings.env()?.as_ref());
+        Routine::of(self.args, &settings.sidecar.0, variables.as_ref())
+    }
+
+    fn say(&self, line: &str) -> Result<(), Failure> {
+        self.recorder.keep(line);
+        self.output.line(line)
+    }
+
+    fn tell_dumped(&mut self, dumped: Dumped) -> Result<(), StepFailed> {
+        for half in dumped.halves {
+            let line = DumpLine::from(half);
+            let seconds = line.seconds;
+            self.say(&format!(
+                "dumped {}: {}, {}, {}, PostgreSQL {} by pg_dump {} in {seconds} s, {}",
+                line.component,
+                human(line.bytes),
+                count(line.tables as u64, "table"),
+                count(line.rows, "row"),
+                line.server_major,
+                line.pg_dump_major,
+                line.path.display(),
+            ))?;
+            self.document.dumps.push(line);
+        }
+        for finding in dumped.findings {
+            self.session.monitor.warn(&finding.message);
+        }
+        Ok(())
+    }
+
+    fn suspect(&self) -> Failure {
+        let archives = self.document.archives.iter();
+        let suspect = archives.filter(|line| line.verdict == Verdict::Suspect);
+        let named: Vec<String> = suspect
+            .map(|line| {
+                let faults = line.findings.iter().filter(|finding| finding.is_fault());
+                let codes: Vec<&str> = faults.map(|finding| finding.code.as_str()).collect();
+                format!("archive {} is suspect: {}", line.sequence, codes.join(", "))
+            })
+            .collect();
+        let failure = Failure::failed(named.join("; ")).exit(Exit::Suspect);
+        failure.hint("sealift push says what to do")
+    }
+
+    fn behind(&self) -> Failure {
+        let stores = self.document.stores.iter();
+        let behind = stores.filter(|store| store.is_behind()).count();
+        let line = format!("archived, but not in {}", count(behind as u64, "store"));
+        Failure::failed(line)
+            .exit(Exit::Behind)
+            .hint("sealift doctor")
+    }
+
+    /// Removes dumps if there is no room for the next ones.
+    async fn make_room(&mut self, settings: &Settings, mode: AuthMode) -> Result<(), StepFailed> {
+        let mut components = vec![ComponentName::app()];
+        if mode == AuthMode::Oidc {
+            components.push(ComponentName::zitadel());
+        }
+        let needed = space_needed(&settings.backups, &components)?;
+        let free = free_space(&settings.backups)?;
+        if free >= needed {
+            return Ok(());
+        }
+        let days = self.routine(settings)?.retention_days;
+        self.remove(settings, days, needed - free).await
+    }
+
+    async fn remove(
+        &mut self,
+        settings: &Settings,
+        retention_days: Option<u32>,
+        to_free: u64,
+    ) -> Result<(), StepFailed> {
+        let expiry = Expiry {
+            retention_days,
+            now: SystemClock.now(),
+            to_free,
+        };
+        let dumps = self.look(settings, &expiry).await?;
+        let plan = plan_expiry(&dumps, &expiry);
+        for removal in plan.removals {
+            self.carry_out(&removal)?;
+        }
+        for held_back in plan.held_back {
+            self.session.monitor.warn(&format!(
+                "{} is old enough to go, and stays: it is in no sound archive",
+                held_back.display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// The dumps, and whether they are off-site; while no store can be asked, none is known to be.
+    async fn look(
+        &self,
+        settings: &Settings,
+        expiry: &Expiry,
+    ) -> Result<Vec<LocalDump>, StepFailed> {
+        let matters = |dump: &LocalDump| expiry.to_free > 0 || expiry.is_old(dump);
+        let asked = match self.session.reading(settings).await {
+            Ok(stores) => {
+                let folder = &settings.backups;
+                local_dumps(&stores.contexts, folder, Compare::Bytes, matters).await
+            }
+            Err(failure) if expiry.to_free == 0 => return Err(failure.into()),
+            Err(_) => local_dumps(&[], &settings.backups, Compare::Bytes, |_| false).await,
+        };
+        match asked {
+            Err(_) if expiry.to_free > 0 && !self.is_stopped() => {
+                Ok(local_dumps(&[], &settings.backups, Compare::Bytes, |_| false).await?)
+            }
+            asked => Ok(asked?),
+        }
+    }
+
+    fn carry_out(&mut self, removal: &Removal) -> Result<(), StepFailed> {
+        let path = removal.path.display();
+        if let Err(error) = remove_dump(removal) {
+            self.session.monitor.warn(&format!("{path} stays: {error}"));
+            return Ok(());
+        }
+        let off_site = removal.reason != Reason::RoomThoughNotOffSite;
+        let bytes = human(removal.bytes);
+        match removal.reason {
+            Reason::Old => self.say(&format!("removed {path}, {bytes}: it is old, and off-site"))?,
+            Reason::Room => self.say(&format!(
+                "removed {path}, {bytes}: its room is needed, and it is off-site"
+            ))?,
+            Reason::RoomThoughNotOffSite => self.session.monitor.warn(&format!(
+                "removed {path}, {bytes}, which is not known to be off-site: there was no room for new dumps"
+            )),
+        }
+        self.document.removed.push(RemovedLine {
+            path: removal.path.clone(),
+            bytes: removal.bytes,
+            off_site,
+        });
+        Ok(())
+    }
+}
+
+impl From<DumpedHalf> for DumpLine {
+    fn from(half: DumpedHalf) -> Self {
+        Self {
+            tables: half.rows.len(),
+            rows: half.rows.values().sum(),
+            component: half.component,
+            path: half.path,
+            bytes: half.bytes,
+            server_major: half.server_major,
+            pg_dump_major: half.pg_dump_major,
+            seconds: half.duration.as_secs(),
+        }
+    }
+}
