@@ -27,6 +27,7 @@ mod restore_commands;
 mod reuse;
 mod setup;
 mod several;
+mod sidecar;
 mod store_errors;
 mod support;
 mod truncation;

@@ -5,6 +5,7 @@
 //! written outside the host's folder.
 
 pub mod link;
+pub mod listener;
 pub mod postgres;
 pub mod proxy;
 pub mod servers;
