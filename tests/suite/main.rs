@@ -11,6 +11,7 @@ mod crash_matrix;
 mod credentials;
 mod cycle;
 mod distrust;
+mod dumping;
 mod dumps;
 mod faults;
 mod fetch;
