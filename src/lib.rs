@@ -66,7 +66,7 @@ pub use ports::index::{
     ChunkPlace, Index, IndexError, NewBlob, Opened, Place, Repair, Run, StoreState,
 };
 pub use ports::plugins::resolve as resolve_recipients;
-pub use ports::postgres::{Connection, Limits, PgDump, PostgresError, Programs, Unusable};
+pub use ports::postgres::{Connection, DumpLimits, PgDump, PostgresError, Programs, Unusable};
 pub use ports::store::{
     BadBundle, BadUrl, BucketOptions, BucketUrl, Checksums, Creation, Deletion, Exclusivity, Lock,
     Network, NetworkSettings, Ping, PingError, Probe, Refusal, Service, Store, StoreError,

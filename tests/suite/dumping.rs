@@ -6,8 +6,8 @@
 use crate::support::postgres::{Server, programs};
 use crate::support::{Host, NIGHTS, Outcome, Run, fixtures};
 use sealift::{
-    Cancel, ComponentName, Connection, DumpRequest, DumpRunError, Dumped, Limits, PostgresError,
-    Programs, Secret, Unwatched, dump, inspect_dump,
+    Cancel, ComponentName, Connection, DumpLimits, DumpRequest, DumpRunError, Dumped,
+    PostgresError, Programs, Secret, Unwatched, dump, inspect_dump,
 };
 use std::error::Error;
 use std::fs::{self, File};
@@ -65,7 +65,7 @@ fn request(backups: &Path, app: &Server) -> Result<DumpRequest> {
         programs: installed(&[16, 18])?,
         time_zone: jiff::tz::TimeZone::get("Europe/Vienna")?,
         now: NOW.parse()?,
-        limits: Limits::default(),
+        limits: DumpLimits::default(),
     })
 }
 
@@ -515,9 +515,9 @@ fn a_table_that_stays_locked_and_a_program_that_stays_silent_hold_up_nothing_for
         "{says}"
     );
     assert!(is_locked(error));
-    request.limits = Limits {
+    request.limits = DumpLimits {
         silence: Duration::from_secs(1),
-        ..Limits::default()
+        ..DumpLimits::default()
     };
     let says = line(&failure(&request)?);
     assert!(says.contains("app database"), "{says}");

@@ -19,7 +19,7 @@ use crate::formats::pgdump::DumpFacts;
 use crate::operations::inspect::{InspectError, Inspection};
 use crate::ports::backups::BackupsError;
 use crate::ports::files::{FileError, free_space};
-use crate::ports::postgres::{Connection, Limits, PgDump, PostgresError, Programs};
+use crate::ports::postgres::{Connection, DumpLimits, PgDump, PostgresError, Programs};
 use crate::words::cancel::{Cancel, Cancelled};
 use crate::words::clock::Timestamp;
 use crate::words::ids::ComponentName;
@@ -48,7 +48,7 @@ pub struct DumpRequest {
     /// The time in the names.
     pub now: Timestamp,
     /// How long a dump may wait.
-    pub limits: Limits,
+    pub limits: DumpLimits,
 }
 
 /// A pair that is in the folder now.
@@ -238,7 +238,7 @@ impl DatabaseRun<'_> {
     fn write(
         &self,
         partial: &Partial,
-        limits: Limits,
+        limits: DumpLimits,
         monitor: &dyn Monitor,
         cancel: &Cancel,
     ) -> Result<Duration, DumpRunError> {

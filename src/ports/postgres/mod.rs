@@ -16,7 +16,7 @@ mod write;
 
 pub use connection::Connection;
 pub use programs::{Programs, Unusable};
-pub use write::{Limits, PgDump};
+pub use write::{DumpLimits, PgDump};
 
 use crate::words::cancel::Cancelled;
 use std::io;

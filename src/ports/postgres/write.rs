@@ -25,14 +25,14 @@ pub struct PgDump {
 
 /// How long a dump may wait.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct DumpLimits {
     /// For tables that somebody else has locked.
     pub lock_wait: Duration,
     /// For the file to grow, whatever the reason.
     pub silence: Duration,
 }
 
-impl Default for Limits {
+impl Default for DumpLimits {
     /// Ten minutes for locks, and an hour in which nothing at all comes.
     fn default() -> Self {
         Self {
@@ -59,7 +59,7 @@ impl PgDump {
         &self,
         connection: &Connection,
         (path, file): (&Path, &File),
-        limits: Limits,
+        limits: DumpLimits,
         monitor: &dyn Monitor,
         cancel: &Cancel,
     ) -> Result<Option<String>, PostgresError> {
