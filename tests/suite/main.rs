@@ -33,3 +33,4 @@ mod store_errors;
 mod support;
 mod truncation;
 mod two_hosts;
+mod upstream;
