@@ -82,22 +82,37 @@ pub fn create(path: &Path, mode: u32) -> io::Result<File> {
 /// [`FileError`] of the new name; `AlreadyExists` if it is taken. The file then has its old name still.
 pub fn rename_new(from: &Path, to: &Path) -> Result<(), FileError> {
     let renamed = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Network and desktop file systems may not know the flag. A link replaces nothing either.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            fs::hard_link(from, to).and_then(|()| fs::remove_file(from))
-        }
+        // Network and desktop file systems may not know the flag.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => rename_by_link(from, to),
         renamed => renamed.map_err(io::Error::from),
     };
     renamed.map_err(FileError::new("write", to))
 }
 
-/// How many bytes whoever runs this may still write on the disk of a folder.
+/// A link is not put over a file either. Where there are none, a look has to do.
+fn rename_by_link(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            match fs::symlink_metadata(to) {
+                Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+                Err(_) => fs::rename(from, to),
+            }
+        }
+        linked => linked.and_then(|()| fs::remove_file(from)),
+    }
+}
+
+/// How many bytes whoever runs this may still write on the disk of a folder. One that does not say how
+/// large it is counts as endless.
 ///
 /// # Errors
 /// [`FileError`].
 pub fn free_space(folder: &Path) -> Result<u64, FileError> {
     let disk = statvfs(folder).map_err(io::Error::from);
     let disk = disk.map_err(FileError::new("ask for free space in", folder))?;
+    if disk.f_blocks == 0 {
+        return Ok(u64::MAX);
+    }
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
@@ -263,19 +278,20 @@ mod tests {
 
     #[test]
     fn a_file_never_takes_the_name_of_another() -> Outcome {
-        let folder = tempfile::tempdir()?;
-        let [from, to] = ["a", "b"].map(|name| folder.path().join(name));
-        fs::write(&from, b"mine")?;
-        fs::write(&to, b"yours")?;
-        let taken = rename_new(&from, &to).map_err(|error| error.source.kind());
-        assert_eq!(taken, Err(io::ErrorKind::AlreadyExists));
-        assert_eq!(
-            (fs::read(&from)?, fs::read(&to)?),
-            (b"mine".into(), b"yours".into())
-        );
-        fs::remove_file(&to)?;
-        rename_new(&from, &to)?;
-        assert!(!from.exists() && fs::read(&to)? == b"mine");
+        let by_flag = |from: &Path, to: &Path| rename_new(from, to).map_err(|error| error.source);
+        for rename in [by_flag, rename_by_link] {
+            let folder = tempfile::tempdir()?;
+            let [from, to] = ["a", "b"].map(|name| folder.path().join(name));
+            fs::write(&from, b"mine")?;
+            fs::write(&to, b"yours")?;
+            let taken = rename(&from, &to).map_err(|error| error.kind());
+            assert_eq!(taken, Err(io::ErrorKind::AlreadyExists));
+            let both = (fs::read(&from)?, fs::read(&to)?);
+            assert_eq!(both, (b"mine".into(), b"yours".into()));
+            fs::remove_file(&to)?;
+            rename(&from, &to)?;
+            assert!(!from.exists() && fs::read(&to)? == b"mine");
+        }
         Ok(())
     }
 
