@@ -522,7 +522,7 @@ fn a_table_that_stays_locked_and_a_program_that_stays_silent_hold_up_nothing_for
     let says = line(&failure(&request)?);
     assert!(says.contains("app database"), "{says}");
     assert!(
-        says.ends_with("pg_dump 18 had nothing to say for 1 s"),
+        says.ends_with("pg_dump 18 made no progress for 1 s"),
         "{says}"
     );
     Ok(())

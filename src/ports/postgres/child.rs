@@ -160,32 +160,34 @@ fn keep(mut pipe: impl Read + Send + 'static, max: usize) -> JoinHandle<Vec<u8>>
 /// What went wrong, of all that a program has said: from its first error on, without the commands that
 /// it sent, which can be long.
 fn one_line(said: &str) -> String {
-    let is_command = |line: &&str| {
-        ["Command was:", "Query was:"]
-            .iter()
-            .any(|m| line.contains(m))
-    };
     let lines: Vec<&str> = said.lines().collect();
     let error = lines.iter().position(|line| line.contains("error:"));
-    let mut out = String::new();
-    for line in lines
-        .iter()
-        .skip(error.unwrap_or(0))
-        .filter(|line| !is_command(line))
-    {
-        // The program's own name is said by whoever tells of this.
-        let told = line
-            .split_once(": ")
-            .filter(|(name, _)| *name == "psql" || *name == "pg_dump");
-        let line = told.map_or(*line, |(_, rest)| rest).trim();
-        let line = ["error: ", "detail: ", "hint: "]
+    let (mut out, mut is_command) = (String::new(), false);
+    for line in lines.into_iter().skip(error.unwrap_or(0)) {
+        let started = ["pg_dump: ", "psql: "]
             .iter()
-            .find_map(|mark| line.strip_prefix(mark))
-            .unwrap_or(line);
-        if !out.is_empty() && !line.is_empty() {
+            .find_map(|name| line.strip_prefix(name));
+        // A command goes on until the program says something else.
+        is_command &= started.is_none();
+        is_command |= line.contains("Command was:") || line.contains("Query was:");
+        if is_command || line.trim().is_empty() {
+            continue;
+        }
+        // The program's own name is said by whoever tells of this.
+        let text = started.unwrap_or(line);
+        let mut marks = ["error: ", "detail: ", "hint: "].iter();
+        let text = marks
+            .find_map(|mark| text.strip_prefix(mark))
+            .unwrap_or(text);
+        let goes_on = line.starts_with(char::is_whitespace);
+        if !out.is_empty() && goes_on {
+            out.push(' ');
+        } else if !out.is_empty() {
+            out.truncate(out.trim_end_matches('.').len());
             out.push_str("; ");
         }
-        out.extend(line.chars().map(|c| if c.is_control() { ' ' } else { c }));
+        let visible = |c: char| if c.is_control() { ' ' } else { c };
+        out.extend(text.trim().chars().map(visible));
     }
     if let Some((end, _)) = out.char_indices().nth(LINE_MAX) {
         out.truncate(end);
@@ -254,9 +256,9 @@ mod tests {
     fn a_complaint_is_one_line_from_the_first_error_on() {
         let said = "pg_dump: warning: w\npg_dump: error: Dumping t failed: PQgetCopyData() failed.\n\
             pg_dump: detail: Error message from server: gone\n\tThis means it terminated\n\
-            pg_dump: detail: Command was: COPY public.t (a) TO stdout;\n";
-        let line = "Dumping t failed: PQgetCopyData() failed.; Error message from server: gone; \
-            This means it terminated";
+            pg_dump: detail: Command was: COPY public.t (a)\nTO stdout;\npg_dump: hint: Help.\n";
+        let line = "Dumping t failed: PQgetCopyData() failed; Error message from server: gone \
+            This means it terminated; Help.";
         assert_eq!(one_line(said), line);
         let connection = "connection to server at \"db\" (10.0.0.2), port 5432 failed: FATAL:  no";
         assert_eq!(

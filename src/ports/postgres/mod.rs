@@ -58,7 +58,7 @@ pub enum PostgresError {
     #[error("a table was locked by somebody else for more than {} s", .0.as_secs())]
     Locked(Duration),
     /// A program did nothing for so long that it was given up.
-    #[error("{program} had nothing to say for {} s", silence.as_secs())]
+    #[error("{program} made no progress for {} s", silence.as_secs())]
     Silent {
         /// Its name, and its major where there could be several.
         program: String,

@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Where distributions and images have the programs; `*` stands for any folders.
+/// Where distributions and images have the programs: the folder, how the names of those in it start, and
+/// where the programs are in these.
 const USUAL: [(&str, &str, &str); 5] = [
-    ("/usr/lib/postgresql", "", "bin"),
-    ("/usr/libexec/postgresql", "", ""),
-    ("/usr/libexec", "postgresql", ""),
-    ("/usr", "pgsql-", "bin"),
-    ("/usr/local", "pgsql", "bin"),
+    ("usr/lib/postgresql", "", "bin"),
+    ("usr/libexec/postgresql", "", "."),
+    ("usr/libexec", "postgresql", "."),
+    ("usr", "pgsql-", "bin"),
+    ("usr/local", "pgsql", "bin"),
 ];
 
 /// So long a program may take to say its version.
@@ -73,19 +74,10 @@ impl Programs {
         found
     }
 
-    /// The folders in which the programs usually are, besides those of PATH, in one order.
+    /// The folders in which the programs usually are, in one order; those of PATH come before them.
     #[must_use]
     pub fn usual_folders() -> Vec<PathBuf> {
-        let mut folders = vec![PathBuf::from("/usr/local/bin"), PathBuf::from("/usr/bin")];
-        for (parent, start, end) in USUAL {
-            let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-            let named =
-                entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(start));
-            let mut versions: Vec<_> = named.map(|entry| entry.path().join(end)).collect();
-            versions.sort();
-            folders.extend(versions);
-        }
-        folders
+        usual_below(Path::new("/"))
     }
 
     /// The majors that are installed, oldest first.
@@ -133,6 +125,22 @@ impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} does not run: {}", self.path.display(), self.why)
     }
+}
+
+fn usual_below(root: &Path) -> Vec<PathBuf> {
+    let mut folders = vec![root.join("usr/local/bin"), root.join("usr/bin")];
+    for (parent, start, end) in USUAL {
+        let entries = fs::read_dir(root.join(parent)).into_iter().flatten();
+        let mut versions: Vec<PathBuf> = entries
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(start))
+            .map(|entry| entry.path().join(end))
+            .filter(|folder| folder.is_dir())
+            .collect();
+        versions.sort();
+        folders.extend(versions);
+    }
+    folders
 }
 
 fn is_script(path: &Path) -> bool {
@@ -217,6 +225,35 @@ mod tests {
             unusable[0].contains("foreign/pg_dump does not run"),
             "{unusable:?}"
         );
+        Ok(())
+    }
+
+    #[test]
+    fn the_usual_folders_of_distributions_and_images_are_known() -> Outcome {
+        let root = tempfile::tempdir()?;
+        for folder in [
+            "usr/local/bin",
+            "usr/bin",
+            "usr/lib/postgresql/16/bin",
+            "usr/lib/postgresql/18/bin",
+            "usr/libexec/postgresql17",
+            "usr/pgsql-15/bin",
+            "usr/share/other/bin",
+        ] {
+            fs::create_dir_all(root.path().join(folder))?;
+        }
+        let found = usual_below(root.path());
+        let show = |path: &PathBuf| Some(path.strip_prefix(root.path()).ok()?.to_owned());
+        let found: Vec<_> = found.iter().filter_map(show).collect();
+        let expected = [
+            "usr/local/bin",
+            "usr/bin",
+            "usr/lib/postgresql/16/bin",
+            "usr/lib/postgresql/18/bin",
+            "usr/libexec/postgresql17",
+            "usr/pgsql-15/bin",
+        ];
+        assert_eq!(found, expected.map(PathBuf::from));
         Ok(())
     }
 
