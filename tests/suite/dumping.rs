@@ -40,9 +40,9 @@ fn server(major: u32, name: &str, half: Option<&str>) -> Result<Server> {
     Ok(server)
 }
 
-fn connection(server: &Server, name: &str) -> Connection {
+fn connection(socket: &Path, name: &str) -> Connection {
     Connection {
-        host: server.socket().display().to_string(),
+        host: socket.display().to_string(),
         port: 5432,
         user: name.into(),
         database: name.into(),
@@ -57,7 +57,7 @@ fn installed(majors: &[u32]) -> Result<Programs> {
 }
 
 /// What is asked for by an operator with a database `lazyit`.
-fn request(backups: &Path, app: &Server) -> Result<DumpRequest> {
+fn request(backups: &Path, app: &Path) -> Result<DumpRequest> {
     Ok(DumpRequest {
         backups: backups.to_owned(),
         app: connection(app, "lazyit"),
@@ -212,8 +212,8 @@ fn each_server_is_dumped_by_its_own_program_and_the_pair_comes_back_byte_for_byt
     let zitadel = server(16, "zitadel", Some("zitadel"))?;
     let host = Host::new()?;
     let request = DumpRequest {
-        zitadel: Some(connection(&zitadel, "zitadel")),
-        ..request(&host.path("backups"), &app)?
+        zitadel: Some(connection(zitadel.socket(), "zitadel")),
+        ..request(&host.path("backups"), app.socket())?
     };
     let dumped = run(&request)?;
     assert_eq!(dumped.stamp.to_string(), "2026-01-05T03:00:00");
@@ -262,7 +262,7 @@ fn where_sign_in_is_local_there_is_the_app_dump_alone_and_a_second_run_has_its_o
 {
     let app = server(18, "lazyit", None)?;
     let folder = tempfile::tempdir()?;
-    let request = request(folder.path(), &app)?;
+    let request = request(folder.path(), app.socket())?;
     let dumped = run(&request)?;
     assert_eq!(dumped.halves.len(), 1);
     // The database is not lazyit's yet, which is no reason not to have its dump.
@@ -280,7 +280,7 @@ fn the_newest_program_dumps_an_older_server_with_a_note_and_none_a_newer_one() -
     let folder = tempfile::tempdir()?;
     let newer = DumpRequest {
         programs: installed(&[18])?,
-        ..request(folder.path(), &zitadel)?
+        ..request(folder.path(), zitadel.socket())?
     };
     let dumped = run(&newer)?;
     let half = &dumped.halves[0];
@@ -298,7 +298,7 @@ fn the_newest_program_dumps_an_older_server_with_a_note_and_none_a_newer_one() -
     let folder = tempfile::tempdir()?;
     let older = DumpRequest {
         programs: installed(&[16])?,
-        ..request(folder.path(), &app)?
+        ..request(folder.path(), app.socket())?
     };
     let says = line(&failure(&older)?);
     assert!(
@@ -329,7 +329,7 @@ fn without_psql_a_server_tells_its_version_all_the_same() -> Outcome {
         assert_eq!(alone.majors(), [installed]);
         for (server, major) in servers.iter().zip(known) {
             let found = alone
-                .server_major(&connection(server, "lazyit"), &cancel)
+                .server_major(&connection(server.socket(), "lazyit"), &cancel)
                 .ok();
             assert_eq!(found, major, "by {installed}");
         }
@@ -341,7 +341,7 @@ fn without_psql_a_server_tells_its_version_all_the_same() -> Outcome {
 fn what_cannot_be_reached_is_named_and_leaves_nothing() -> Outcome {
     let app = server(18, "lazyit", None)?;
     let folder = tempfile::tempdir()?;
-    let good = request(folder.path(), &app)?;
+    let good = request(folder.path(), app.socket())?;
     let no_database = Connection {
         database: "laziyt".into(),
         ..good.app.clone()
@@ -388,7 +388,7 @@ fn a_password_of_any_characters_works_and_is_in_no_argument() -> Outcome {
     fs::write(app.socket().join("data/pg_hba.conf"), rules)?;
     app.psql("postgres", "SELECT pg_reload_conf()")?;
     let folder = tempfile::tempdir()?;
-    let good = request(folder.path(), &app)?;
+    let good = request(folder.path(), app.socket())?;
     let keeper = |password: &str| DumpRequest {
         app: Connection {
             user: "keeper".into(),
@@ -444,7 +444,7 @@ fn a_server_that_dies_half_way_is_told_and_leaves_nothing() -> Outcome {
     let app = server(18, "lazyit", None)?;
     add_noise(&app)?;
     let folder = tempfile::tempdir()?;
-    let request = request(folder.path(), &app)?;
+    let request = request(folder.path(), app.socket())?;
     let status = app.socket().join("data/postmaster.pid");
     let (dumped, ()) = meanwhile(&request, &Cancel::default(), || {
         let id = stopped_half_way(folder.path())?;
@@ -476,7 +476,7 @@ fn a_stop_half_way_ends_the_program_and_leaves_nothing() -> Outcome {
     let app = server(18, "lazyit", None)?;
     add_noise(&app)?;
     let folder = tempfile::tempdir()?;
-    let request = request(folder.path(), &app)?;
+    let request = request(folder.path(), app.socket())?;
     let cancel = Cancel::default();
     let (dumped, id) = meanwhile(&request, &cancel, || {
         let id = stopped_half_way(folder.path())?;
@@ -492,12 +492,53 @@ fn a_stop_half_way_ends_the_program_and_leaves_nothing() -> Outcome {
     Ok(())
 }
 
+/// Set where this program has started itself as a run that is going to be killed: the folder, and the
+/// server's socket.
+const RUN: [&str; 2] = ["SEALIFT_TEST_BACKUPS", "SEALIFT_TEST_SOCKET"];
+
+#[test]
+fn what_a_killed_run_leaves_is_removed_once_nobody_writes_to_it() -> Outcome {
+    let name = "dumping::what_a_killed_run_leaves_is_removed_once_nobody_writes_to_it";
+    if let [Some(backups), Some(socket)] = RUN.map(std::env::var_os) {
+        let request = request(Path::new(&backups), Path::new(&socket))?;
+        run(&request)?;
+        return Ok(());
+    }
+    let app = server(18, "lazyit", None)?;
+    let lock = Locked::new(&app)?;
+    let folder = tempfile::tempdir()?;
+    let mut killed = Command::new(std::env::current_exe()?)
+        .args(["--exact", name])
+        .env(RUN[0], folder.path())
+        .env(RUN[1], app.socket())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    until("a pg_dump", || writer(folder.path()))?;
+    killed.kill()?;
+    killed.wait()?;
+    // The program goes on without it. The next run leaves its file alone, and has another name.
+    let left = format!("{APP}.sealift.partial");
+    let mut request = request(folder.path(), app.socket())?;
+    request.limits.lock_wait = Duration::from_secs(1);
+    assert!(run(&request).is_err());
+    assert_eq!(names(folder.path())?, [left.as_str()]);
+    drop(lock);
+    until("the end of the program", || {
+        Ok(writer(folder.path())?.is_none().then_some(()))
+    })?;
+    assert_eq!(names(folder.path())?, [left.as_str()]);
+    run(&request)?;
+    assert_eq!(names(folder.path())?, [APP]);
+    Ok(())
+}
+
 #[test]
 fn a_table_that_stays_locked_and_a_program_that_stays_silent_hold_up_nothing_for_ever() -> Outcome {
     let app = server(18, "lazyit", None)?;
     let _lock = Locked::new(&app)?;
     let folder = tempfile::tempdir()?;
-    let mut request = request(folder.path(), &app)?;
+    let mut request = request(folder.path(), app.socket())?;
     request.limits.lock_wait = Duration::from_secs(1);
     let error = failure(&request)?;
     let says = line(&error);
@@ -535,8 +576,8 @@ fn when_one_of_two_fails_neither_is_there() -> Outcome {
     let _lock = Locked::new(&zitadel)?;
     let folder = tempfile::tempdir()?;
     let mut request = DumpRequest {
-        zitadel: Some(connection(&zitadel, "lazyit")),
-        ..request(folder.path(), &app)?
+        zitadel: Some(connection(zitadel.socket(), "lazyit")),
+        ..request(folder.path(), app.socket())?
     };
     request.limits.lock_wait = Duration::from_secs(1);
     let says = line(&failure(&request)?);
@@ -598,7 +639,7 @@ impl Drop for Disk {
 fn a_disk_that_fills_up_half_way_is_told_and_only_what_was_there_is_left() -> Outcome {
     let app = server(18, "lazyit", Some("app"))?;
     let disk = Disk::of(80)?;
-    let request = request(&disk.path, &app)?;
+    let request = request(&disk.path, app.socket())?;
     let lock = Locked::new(&app)?;
     let (dumped, ()) = meanwhile(&request, &Cancel::default(), || {
         until("a pg_dump", || writer(&disk.path))?;
@@ -618,7 +659,7 @@ fn a_disk_that_fills_up_half_way_is_told_and_only_what_was_there_is_left() -> Ou
 fn a_disk_that_is_known_to_be_too_small_is_not_written_to() -> Outcome {
     let app = server(18, "lazyit", None)?;
     let disk = Disk::of(16)?;
-    let request = request(&disk.path, &app)?;
+    let request = request(&disk.path, app.socket())?;
     let error = failure(&request)?;
     let says = line(&error);
     assert!(
