@@ -8,7 +8,7 @@ use crate::cli::failure::Failure;
 use crate::cli::settings::{folders, path, postgres_variables, program_folders, secret_file, text};
 use crate::cli::values::{parse, parse_duration};
 use jiff::tz::TimeZone;
-use sealift::{AuthMode, Connection, EnvFile, Limits, Programs, Schedule, Secret};
+use sealift::{AuthMode, Connection, DumpLimits, EnvFile, Programs, Schedule, Secret};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -118,7 +118,7 @@ pub struct Databases {
     /// The programs of `PostgreSQL` that are installed.
     pub programs: Programs,
     /// How long a dump may wait.
-    pub limits: Limits,
+    pub limits: DumpLimits,
 }
 
 impl Databases {
@@ -155,7 +155,7 @@ impl Databases {
         };
         let lock_wait = args.lock_wait.clone().or_else(|| text("SEALIFT_LOCK_WAIT"));
         let lock_wait = lock_wait.or_else(|| file.lock_wait.clone());
-        let limits = Limits::default();
+        let limits = DumpLimits::default();
         let lock_wait = lock_wait.map(|time| parse_duration("lock_wait", &time));
         Ok(Self {
             app: connection(&APP, &app, &file.app)?,
@@ -163,7 +163,7 @@ impl Databases {
                 .then(|| connection(&ZITADEL, &zitadel, &file.zitadel))
                 .transpose()?,
             programs: Programs::find(&folders),
-            limits: Limits {
+            limits: DumpLimits {
                 lock_wait: lock_wait.transpose()?.unwrap_or(limits.lock_wait),
                 ..limits
             },

@@ -154,6 +154,7 @@ fn a_night_dumps_archives_tidies_up_and_tells() -> Outcome {
         "{told}"
     );
     let pings = listener.requests();
+    assert!(pings.iter().all(|ping| ping.method == "POST"), "{pings:?}");
     let paths: Vec<&str> = pings.iter().map(|ping| ping.path.as_str()).collect();
     assert_eq!(paths, ["/ping/1234-secret/start", "/ping/1234-secret/fail"]);
     assert!(pings[1].body.contains("dumped app: ") && pings[1].body.contains("FAILED run "));
