@@ -56,11 +56,15 @@ pub use operations::replicate::{Emptied, ReplicateError, Replicated, replicate};
 pub use operations::standing::{LeftOut, Reached, Standing};
 pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};
 pub use operations::warnings::{Situation, Warning, warnings};
-pub use ports::backups::{AuthMode, BackupsError, Half, Pair, Pairing, pair_up, pairs_of, scan};
+pub use ports::backups::{
+    AuthMode, BackupsError, FileState, FolderEvents, Half, NoEvents, Pair, Pairing, Seen, look,
+    pair_up, pairs_of, scan,
+};
 pub use ports::command::{CommandError, call};
 pub use ports::files::{
     FileError, HostLock, create_private_folder, free_space, read_secret, write_new,
 };
+pub use ports::heartbeat::{Heartbeat, Pulse};
 pub use ports::includes::{Include, IncludeError};
 pub use ports::index::{
     ChunkPlace, Index, IndexError, NewBlob, Opened, Place, Repair, Run, StoreState,
@@ -72,6 +76,7 @@ pub use ports::store::{
     Network, NetworkSettings, Ping, PingError, Probe, Refusal, Service, Store, StoreError,
     StoreUrl,
 };
+pub use ports::systemd::Systemd;
 pub use services::catch_up::{CaughtUp, catch_up};
 pub use services::demo::{DemoError, demo};
 pub use services::sidecar::{Came, Due, Night, NightReport, Sidecar, night, serve};

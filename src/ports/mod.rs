@@ -6,8 +6,10 @@
 pub mod backups;
 pub mod command;
 pub mod files;
+pub mod heartbeat;
 pub mod includes;
 pub mod index;
 pub mod plugins;
 pub mod postgres;
 pub mod store;
+pub mod systemd;

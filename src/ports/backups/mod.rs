@@ -4,9 +4,13 @@
 //! growing, and with one possible partner. Everything else is left alone or named in an error;
 //! nothing in the folder is ever written or removed here.
 
+mod events;
+mod look;
 mod name;
 mod pairing;
 
+pub use events::{FolderEvents, NoEvents};
+pub use look::{Seen, look};
 pub use name::{DumpName, Half};
 pub use pairing::{Ambiguity, AuthMode, PAIR_WINDOW, Pair, Pairing, pair_up};
 
@@ -94,6 +98,17 @@ impl FileState {
         let (second, nanosecond) = self.modified;
         let nanosecond = i32::try_from(nanosecond).unwrap_or_default();
         Timestamp::new(second, nanosecond).unwrap_or_default()
+    }
+
+    /// What a file of so many bytes looks like that was written to at some second.
+    #[cfg(test)]
+    #[must_use]
+    pub fn sample(bytes: u64, second: i64) -> Self {
+        Self {
+            bytes,
+            modified: (second, 0),
+            inode: 1,
+        }
     }
 
     /// Whether the last write was long ago, as far as the clocks agree.

@@ -50,6 +50,7 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     allow("formats::seal", "formats::recipients", "a blob is sealed to recipients"),
     allow("formats::signature", "formats::chunk", "the chunk keys come from the signing key"),
     allow("ports::backups", "ports::files", "its errors are those of files"),
+    allow("ports::heartbeat", "ports::files", "its errors are those of files"),
     allow("ports::includes", "ports::files", "a tree is read from files"),
     allow("ports::index", "ports::store", "the index caches what the store lists"),
     allow("operations::off_site", "operations::expire", "it says what is off-site of what may expire"),

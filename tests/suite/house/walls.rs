@@ -9,6 +9,7 @@ use super::source::{Mention, Source, Violation};
 const WRAPPED: &[(&[&str], &[&str])] = &[
     (&["object_store"], &["src/ports/store/"]),
     (&["rusqlite"], &["src/ports/index/"]),
+    (&["notify"], &["src/ports/backups/"]),
     (
         &["clap", "clap_complete", "clap_mangen", "indicatif"],
         &["src/cli/", "src/main.rs"],
