@@ -11,7 +11,7 @@
 //! | 1 | `formats` | bytes in, bytes out: dumps, chunks, blobs, recipes, manifests, signatures |
 //! | 2 | `ports` | the world: the backups folder, the store, the index, files |
 //! | 3 | `operations` | push, fetch, verify, and the catalog they share |
-//! | 4 | `services` | operations put together: the demo |
+//! | 4 | `services` | operations put together: the demo, the watcher |
 //! | 5 | the program | arguments, settings, output; not part of the library |
 //!
 //! The library never prints, exits or reads the environment.
@@ -79,7 +79,10 @@ pub use ports::store::{
 pub use ports::systemd::Systemd;
 pub use services::catch_up::{CaughtUp, catch_up};
 pub use services::demo::{DemoError, demo};
-pub use services::sidecar::{Came, Due, Night, NightReport, Sidecar, night, serve};
+pub use services::sidecar::{Came, DueRun, Night, NightReport, Sidecar, night, serve};
+pub use services::watch::{
+    Complaint, Due, End, News, Outcome, Round, Sight, Step, Waiting, WakeOn, World, watch,
+};
 pub use words::cancel::{Cancel, Cancelled};
 pub use words::cause::with_cause;
 pub use words::class::Class;

@@ -6,3 +6,4 @@
 pub mod catch_up;
 pub mod demo;
 pub mod sidecar;
+pub mod watch;

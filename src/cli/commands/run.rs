@@ -8,7 +8,7 @@ use crate::cli::output::{Output, count, failure, note};
 use crate::cli::session::{Session, SystemClock};
 use crate::cli::settings::Settings;
 use crate::cli::sidecar_settings::{Databases, Routine, instance_variables};
-use sealift::{Came, Clock, Due, Run, Sidecar, Timestamp, serve};
+use sealift::{Came, Clock, DueRun, Run, Sidecar, Timestamp, serve};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -66,7 +66,7 @@ impl Sidecar for Host<'_> {
         }
     }
 
-    async fn run(&mut self, due: &Due) -> Came {
+    async fn run(&mut self, due: &DueRun) -> Came {
         if due.missed > 0 {
             let missed = count(due.missed.into(), "run");
             note(

@@ -10,7 +10,7 @@ mod step;
 mod year;
 
 pub use night::{Night, NightReport, night};
-pub use step::{Due, Next, next};
+pub use step::{DueRun, Next, next};
 
 use crate::formats::schedule::Schedule;
 use crate::ports::index::Run;
@@ -33,7 +33,7 @@ pub trait Sidecar {
     /// Remembers a run.
     async fn remember(&mut self, run: &Run);
     /// Does what there is to do at a tick.
-    async fn run(&mut self, due: &Due) -> Came;
+    async fn run(&mut self, due: &DueRun) -> Came;
     /// Shows that it is alive, and waits for so long at most; `next` is the next tick. `false` once it is
     /// to stop.
     async fn wait(&mut self, time: Duration, next: Timestamp) -> bool;

@@ -21,12 +21,12 @@ pub enum Next {
     /// Nothing before this moment.
     Wait(Timestamp),
     /// A run, now.
-    Run(Due),
+    Run(DueRun),
 }
 
 /// A run that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Due {
+pub struct DueRun {
     /// The tick that it is for.
     pub tick: Timestamp,
     /// The ticks before it that had no run.
@@ -44,14 +44,14 @@ pub fn next(schedule: &Schedule, since: Timestamp, last: Option<&Run>, now: Time
     let cut_off = last.filter(|run| run.ended_at.is_none() && !is_ahead);
     if let Some(ticks) = schedule.between(from, now) {
         let missed = ticks.count - 1 + u32::from(cut_off.is_some());
-        return Next::Run(Due {
+        return Next::Run(DueRun {
             tick: ticks.last,
             missed,
             attempt: 1,
         });
     }
     if let Some(run) = cut_off.filter(|run| run.attempts < ATTEMPTS) {
-        return Next::Run(Due {
+        return Next::Run(DueRun {
             tick: run.tick,
             missed: run.missed,
             attempt: run.attempts + 1,

@@ -1,7 +1,7 @@
 //! A year of a sidecar, simulated: the clock, the host's sleep, its restarts, the store's outages, the
 //! disk. The schedule, the step, the driver, the night and the plan of what expires are the real ones.
 
-use super::{Came, Due, Night, NightReport, Sidecar, night, serve};
+use super::{Came, DueRun, Night, NightReport, Sidecar, night, serve};
 use crate::formats::schedule::Schedule;
 use crate::operations::expire::{Expiry, LocalDump, Reason, plan};
 use crate::ports::backups::DumpName;
@@ -168,7 +168,7 @@ impl Sidecar for World {
         self.runs.insert(run.tick, run.clone());
     }
 
-    async fn run(&mut self, due: &Due) -> Came {
+    async fn run(&mut self, due: &DueRun) -> Came {
         let name = due.tick.to_string();
         self.process_ends = self.one_in(25);
         match night(self, &name).await {
