@@ -8,6 +8,7 @@ mod commands;
 mod exit;
 mod failure;
 mod fields;
+mod heart;
 mod kit;
 mod night;
 mod output;
@@ -84,6 +85,8 @@ fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
             Command::Fetch(args) => commands::fetch::run(&session, args, output).await,
             Command::Verify => commands::verify::run(&session, output).await,
             Command::Replicate(args) => commands::replicate::run(&session, args, output).await,
+            Command::Watch => commands::watch::run(&session, output).await,
+            Command::Health => commands::health::run(&session, output),
             Command::Doctor => commands::doctor::run(&session, output).await,
             Command::Demo(args) => commands::demo::run(&session, args, output).await,
             Command::Completions(args) => commands::completions::run(&args),

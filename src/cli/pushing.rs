@@ -307,6 +307,7 @@ impl Pusher {
                     "the stamp {stamp} is no time here: {error}"
                 )))
             })?;
+        let halves = pair.clone();
         let reuse_max_age = self.settings.reuse_max_age.map(SignedDuration::try_from);
         let request = PushRequest {
             pair,
@@ -328,6 +329,9 @@ impl Pusher {
                 PushError::Backups(_)
                 | PushError::ChangedSinceArchived { .. }
                 | PushError::ChangedWhileRead(_) => NotPushed::ThisPair(error.into()),
+                PushError::File(ref file) if halves.holds(&file.path) => {
+                    NotPushed::ThisPair(error.into())
+                }
                 error => NotPushed::Any(error.into()),
             })
     }

@@ -34,3 +34,4 @@ mod support;
 mod truncation;
 mod two_hosts;
 mod upstream;
+mod watch;

@@ -120,6 +120,10 @@ pub struct SettingsArgs {
     /// no limit]
     #[arg(long, global = true, value_name = "TIME")]
     pub reuse_max_age: Option<String>,
+    /// Look at the backups folder so often, even if nothing says that it changed: network file
+    /// systems do not say [env: SEALIFT_POLL] [default: 60s]
+    #[arg(long, global = true, value_name = "TIME")]
+    pub poll: Option<String>,
     #[command(flatten)]
     pub network: NetworkArgs,
 }
@@ -218,6 +222,21 @@ pub enum Command {
         after_help = "Example:\n  sealift replicate --to 's3://second-bucket/lazyit?region=eu-1'"
     )]
     Replicate(ReplicateArgs),
+    /// Archive pairs as they appear in the backups folder, until it is told to stop
+    ///
+    /// Starts with every pair that is not archived yet. A pair is archived once both halves have not
+    /// changed for 5 seconds. While a store is down it tries again, after 30 seconds at first and
+    /// after 15 minutes at most; a pair that cannot be archived is told of once, and tried
+    /// again when it changes, or after an hour at most. Works beside the hook. With --json it prints one line of
+    /// JSON for each push, as push does. SIGTERM and SIGINT end it at the next safe point, with 0.
+    #[command(after_help = "Example:\n  sealift watch --poll 5m")]
+    Watch,
+    /// Say whether a service that should be running is alive; exits with 1 if not
+    ///
+    /// Looks at the heartbeat that watch leaves in the state folder, and at nothing else: for
+    /// HEALTHCHECK in a container, or a monitor.
+    #[command(after_help = "Example:\n  HEALTHCHECK CMD [\"sealift\", \"health\"]")]
+    Health,
     /// Check settings, keys, credentials, clock, and what each store really does
     ///
     /// Writes scratch objects under probe/ in each store, and deletes them where that is allowed.

@@ -54,6 +54,8 @@ pub struct Settings {
     pub identity: Option<PathBuf>,
     /// Blobs that are older are not used again.
     pub reuse_max_age: Option<Duration>,
+    /// How often the folder of dumps is looked at in any case.
+    pub poll: Duration,
     /// How stores are reached.
     pub network: NetworkSettings,
     /// What the file says of the sidecar, and the folder that paths in it are relative to.
@@ -86,6 +88,7 @@ struct File {
     auth_mode: Option<String>,
     time_zone: Option<String>,
     reuse_max_age: Option<String>,
+    poll: Option<String>,
     limit_upload: Option<String>,
     limit_download: Option<String>,
     timeout: Option<String>,
@@ -108,6 +111,8 @@ struct FileInclude {
 
 /// The settings file that is read if none is named.
 pub const DEFAULT_CONFIG: &str = "sealift.toml";
+/// Unless it is said otherwise.
+const POLL: Duration = Duration::from_mins(1);
 
 impl Settings {
     /// Reads flags, environment and file.
@@ -148,6 +153,7 @@ impl Settings {
             "SEALIFT_REUSE_MAX_AGE",
             file.reuse_max_age,
         );
+        let poll = word(&args.poll, "SEALIFT_POLL", file.poll);
         let state = place(&args.state, "SEALIFT_STATE", file.state);
         let zone = word(&args.time_zone, "SEALIFT_TIME_ZONE", file.time_zone);
         let mode = word(&args.auth_mode, "AUTH_MODE", file.auth_mode);
@@ -168,6 +174,7 @@ impl Settings {
             reuse_max_age: reuse_max_age
                 .map(|age| parse_duration("reuse_max_age", &age))
                 .transpose()?,
+            poll: poll.map_or(Ok(POLL), |poll| parse_duration("poll", &poll))?,
             network: network_settings(&args.network, network)?,
             sidecar: (file.sidecar, base.to_owned()),
             recipients: list(&args.recipients, "SEALIFT_RECIPIENTS", file.recipients),

@@ -1,0 +1,153 @@
+//! Heart: a long-running command shows that it is alive, to health checks and to systemd.
+
+use crate::cli::output::note;
+use crate::cli::session::SystemClock;
+use crate::cli::settings::{path, text};
+use sealift::{Clock, Heartbeat, Systemd, Timestamp, with_cause};
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
+
+/// While something goes on that may take long, a heartbeat comes so often.
+const TICK: Duration = Duration::from_secs(30);
+
+/// What is shown with a heartbeat.
+#[derive(Clone, Debug, Default)]
+pub struct Beat {
+    /// What is being done, in a few words.
+    pub status: String,
+    /// How many pairs are there that are not archived.
+    pub pending: u64,
+    /// For how long nothing could be stored.
+    pub failing_for: Option<Duration>,
+}
+
+/// The heart of a service.
+pub struct Heart {
+    service: &'static str,
+    state: PathBuf,
+    systemd: Option<Systemd>,
+    watchdog: Option<Duration>,
+    last: Beat,
+    is_ready: bool,
+    has_failed: bool,
+}
+
+impl Heart {
+    /// The heart of this service, whose heartbeat is in the state folder. systemd is told if it asks
+    /// for it in the environment.
+    pub fn new(service: &'static str, state: &Path) -> Self {
+        let socket = path("NOTIFY_SOCKET");
+        let systemd = socket.and_then(|socket| match Systemd::at(socket.as_os_str()) {
+            Ok(systemd) => Some(systemd),
+            Err(error) => {
+                let socket = socket.display();
+                note(
+                    "warning",
+                    &format!("cannot tell systemd at {socket}: {error}"),
+                );
+                None
+            }
+        });
+        Self {
+            service,
+            state: state.to_owned(),
+            systemd,
+            watchdog: watchdog(),
+            last: Beat::default(),
+            is_ready: false,
+            has_failed: false,
+        }
+    }
+
+    /// Shows how the service stands; the next time is no later than `next` from now.
+    pub fn beat(&mut self, beat: Beat, next: Duration) {
+        self.last = beat;
+        self.show(next);
+        if let Some(systemd) = &self.systemd {
+            if !std::mem::replace(&mut self.is_ready, true) {
+                systemd.ready();
+            }
+            systemd.status(&self.last.status);
+            systemd.alive();
+        }
+    }
+
+    /// Shows that the service is alive for as long as something takes, which may be long.
+    pub async fn during<T>(&mut self, status: &str, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        let tick = self.watchdog.map_or(TICK, |limit| TICK.min(limit / 2));
+        loop {
+            let beat = Beat {
+                status: status.to_owned(),
+                ..self.last.clone()
+            };
+            self.beat(beat, tick);
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(tick) => {}
+            }
+        }
+    }
+
+    /// Waits, and tells systemd meanwhile that the service is alive, if it asks so often.
+    pub async fn resting<T>(&self, rest: impl Future<Output = T>) -> T {
+        let (Some(systemd), Some(limit)) = (&self.systemd, self.watchdog) else {
+            return rest.await;
+        };
+        let mut rest = pin!(rest);
+        loop {
+            tokio::select! {
+                done = &mut rest => return done,
+                () = tokio::time::sleep(limit / 2) => systemd.alive(),
+            }
+        }
+    }
+
+    /// The service ends as it should, so nobody is to miss it.
+    pub fn stop(&self) {
+        if let Some(systemd) = &self.systemd {
+            systemd.stopping();
+        }
+        if let Err(error) = Heartbeat::remove(&self.state, self.service) {
+            note("warning", &with_cause(&error));
+        }
+    }
+
+    fn show(&mut self, next: Duration) {
+        let now = SystemClock.now();
+        let since = |time: Duration| {
+            let since = now.checked_sub(time).ok()?;
+            Timestamp::from_second(since.as_second()).ok()
+        };
+        let heartbeat = Heartbeat {
+            service: self.service.into(),
+            at: now,
+            // In whole seconds, and not fewer than it takes.
+            next_seconds: next.as_secs().saturating_add(1),
+            status: self.last.status.clone(),
+            pending: self.last.pending,
+            failing_since: self.last.failing_for.and_then(since),
+        };
+        let written = heartbeat.write(&self.state);
+        if let Err(error) = &written
+            && !self.has_failed
+        {
+            let what = "health checks will call this service dead";
+            note("warning", &format!("{}; {what}", with_cause(error)));
+        }
+        self.has_failed = written.is_err();
+    }
+}
+
+/// How long systemd waits for a sign of life, if it does.
+fn watchdog() -> Option<Duration> {
+    // The variables may have been meant for a process before this one.
+    let own = std::process::id().to_string();
+    if text("WATCHDOG_PID").is_some_and(|process| process != own) {
+        return None;
+    }
+    let limit = text("WATCHDOG_USEC")?.parse().ok();
+    limit.filter(|limit| *limit > 1).map(Duration::from_micros)
+}
