@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// While something goes on that may take long, a heartbeat comes so often.
 const TICK: Duration = Duration::from_secs(30);
+/// And so often while nothing goes on, however long that is.
+const REST: Duration = Duration::from_mins(5);
 
 /// What is shown with a heartbeat.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +21,14 @@ pub struct Beat {
     pub status: String,
     /// How many pairs are there that are not archived.
     pub pending: u64,
-    /// For how long nothing could be stored.
-    pub failing_for: Option<Duration>,
+    /// Since when nothing could be stored, if that is so.
+    pub failing_since: Option<Timestamp>,
+}
+
+/// The time so long ago.
+pub fn ago(time: Duration) -> Option<Timestamp> {
+    let then = SystemClock.now().checked_sub(time).ok()?;
+    Timestamp::from_second(then.as_second()).ok()
 }
 
 /// The heart of a service.
@@ -64,7 +72,7 @@ impl Heart {
     /// Shows how the service stands; the next time is no later than `next` from now.
     pub fn beat(&mut self, beat: Beat, next: Duration) {
         self.last = beat;
-        self.show(next);
+        self.show(next.min(self.tick(REST)));
         if let Some(systemd) = &self.systemd {
             if !std::mem::replace(&mut self.is_ready, true) {
                 systemd.ready();
@@ -77,7 +85,7 @@ impl Heart {
     /// Shows that the service is alive for as long as something takes, which may be long.
     pub async fn during<T>(&mut self, status: &str, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
-        let tick = self.watchdog.map_or(TICK, |limit| TICK.min(limit / 2));
+        let tick = self.tick(TICK);
         loop {
             let beat = Beat {
                 status: status.to_owned(),
@@ -91,16 +99,18 @@ impl Heart {
         }
     }
 
-    /// Waits, and tells systemd meanwhile that the service is alive, if it asks so often.
-    pub async fn resting<T>(&self, rest: impl Future<Output = T>) -> T {
-        let (Some(systemd), Some(limit)) = (&self.systemd, self.watchdog) else {
-            return rest.await;
-        };
+    /// Waits, and shows meanwhile that the service is alive and how it stood before.
+    pub async fn resting<T>(&mut self, rest: impl Future<Output = T>) -> T {
         let mut rest = pin!(rest);
+        let tick = self.tick(REST);
         loop {
             tokio::select! {
                 done = &mut rest => return done,
-                () = tokio::time::sleep(limit / 2) => systemd.alive(),
+                () = tokio::time::sleep(tick) => {}
+            }
+            self.show(tick);
+            if let Some(systemd) = &self.systemd {
+                systemd.alive();
             }
         }
     }
@@ -115,20 +125,20 @@ impl Heart {
         }
     }
 
+    /// How often a sign of life is due, if so often is enough for others.
+    fn tick(&self, enough: Duration) -> Duration {
+        self.watchdog.map_or(enough, |limit| enough.min(limit / 2))
+    }
+
     fn show(&mut self, next: Duration) {
-        let now = SystemClock.now();
-        let since = |time: Duration| {
-            let since = now.checked_sub(time).ok()?;
-            Timestamp::from_second(since.as_second()).ok()
-        };
         let heartbeat = Heartbeat {
             service: self.service.into(),
-            at: now,
+            at: SystemClock.now(),
             // In whole seconds, and not fewer than it takes.
             next_seconds: next.as_secs().saturating_add(1),
             status: self.last.status.clone(),
             pending: self.last.pending,
-            failing_since: self.last.failing_for.and_then(since),
+            failing_since: self.last.failing_since,
         };
         let written = heartbeat.write(&self.state);
         if let Err(error) = &written

@@ -222,7 +222,9 @@ fn what_is_bad_or_suspect_is_told_of_once_and_stops_nothing() -> Outcome {
     let mut bytes = fs::read(&path)?;
     let last = bytes.last_mut().ok_or("an empty dump")?;
     *last ^= 1;
-    fs::write(&path, &bytes)?;
+    let written = path.with_extension("dump.partial");
+    fs::write(&written, &bytes)?;
+    fs::rename(&written, &path)?;
     watch.until_err("was archived with other bytes")?;
     put_pair(&host, NIGHTS[0], "20260106-030000")?;
     watch.until_out("archive 4 ")?;

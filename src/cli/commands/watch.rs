@@ -2,7 +2,7 @@
 
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::heart::{Beat, Heart};
+use crate::cli::heart::{Beat, Heart, ago};
 use crate::cli::output::{Output, count, failure, note};
 use crate::cli::pushing::{Became, Job, Line, Report, Told, Which, push_pairs};
 use crate::cli::session::Session;
@@ -159,11 +159,11 @@ impl World for Watcher<'_> {
             // A stdout that is closed ends no watch.
             let _ = self.output.line(&line);
         }
-        let now = self.now();
+        let since = |since: Duration| ago(self.now().saturating_sub(since));
         let beat = Beat {
             status: format!("{pairs}, {} of them not archived", step.pending),
             pending: step.pending as u64,
-            failing_for: step.failing_since.map(|since| now.saturating_sub(since)),
+            failing_since: step.failing_since.and_then(since),
         };
         self.heart.beat(beat, next);
     }
@@ -210,17 +210,19 @@ impl World for Watcher<'_> {
 
     async fn wait(&mut self, until: Duration, on: WakeOn) {
         let rest = tokio::time::sleep(until.saturating_sub(self.now()));
+        let event = Arc::clone(&self.changed);
         let changed = async {
             match on {
-                WakeOn::Events => self.changed.notified().await,
+                WakeOn::Events => event.notified().await,
                 WakeOn::TimeAlone => std::future::pending().await,
             }
         };
+        let stop = &self.session.stop;
         let rest = async {
             tokio::select! {
                 () = rest => {}
                 () = changed => {}
-                () = self.session.stop.asked() => {}
+                () = stop.asked() => {}
             }
         };
         self.heart.resting(rest).await;
