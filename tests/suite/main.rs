@@ -10,6 +10,7 @@ mod crash;
 mod crash_matrix;
 mod credentials;
 mod cycle;
+mod deploy;
 mod distrust;
 mod dumping;
 mod dumps;

@@ -12,7 +12,7 @@ use std::{fs, io};
 const ROOTS: [&str; 3] = ["src/lib.rs", "src/main.rs", "tests/suite/main.rs"];
 
 /// Folders of the project whose texts are looked at, and single files.
-const TEXTS: [&str; 5] = ["src", "tests", "docs", "README.md", "Cargo.toml"];
+const TEXTS: [&str; 6] = ["src", "tests", "docs", "deploy", "README.md", "Cargo.toml"];
 
 /// Folders at the root of the machine that stand for the place where the project is made.
 const MACHINE: [&str; 2] = ["work", "root"];
