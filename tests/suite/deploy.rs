@@ -1,7 +1,7 @@
 //! What is in deploy/, before those who will read it: Compose, systemd, and the program itself.
 //!
 //! Promise: Docker's own Compose has parsed, checked and merged each file as it will on a host, with
-//! a stand-in for lazyit's files. No container was started: that takes an engine.
+//! a stand-in for lazyit's files. No container is started: that takes an engine.
 
 use crate::support::{Host, Outcome, Run, fixtures, installed};
 use serde_json::{Map, Value};
