@@ -42,13 +42,13 @@ impl Instance {
 
     /// Writes into the settings file where the databases are; the env file has the rest.
     fn say_where(&self, host: &Host) -> Outcome {
-        let (app, zitadel) = (self.app.socket(), self.zitadel.socket());
+        let (app, zitadel) = (self.app.socket().display(), self.zitadel.socket().display());
         let folders = [programs(16)?, programs(18)?];
         let settings = fs::read_to_string(host.path("sealift.toml"))?;
         let sidecar = format!(
             "\n[sidecar]\nschedule = \"* * * * *\"\npostgres_programs = {folders:?}\n\
-             app = {{ host = {app:?}, user = \"lazyit\", database = \"lazyit\" }}\n\
-             zitadel = {{ host = {zitadel:?}, user = \"zitadel\", database = \"zitadel\" }}\n"
+             app = {{ host = \"{app}\", user = \"lazyit\", database = \"lazyit\" }}\n\
+             zitadel = {{ host = \"{zitadel}\", user = \"zitadel\", database = \"zitadel\" }}\n"
         );
         Ok(fs::write(host.path("sealift.toml"), settings + &sidecar)?)
     }

@@ -34,7 +34,7 @@ pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<E
     };
     let mut told = Teller::new(session, output);
     let mut tell = |what: Told<'_>| told.tell(what);
-    let report = push_pairs(session, session.settings()?, job, &mut tell).await?;
+    let report = Box::pin(push_pairs(session, session.settings()?, job, &mut tell)).await?;
     let outcome = outcome(report);
     let document = Document {
         archives: &outcome.archives,

@@ -31,7 +31,7 @@ impl Listener {
         thread::spawn(move || {
             for (number, socket) in listener.incoming().enumerate() {
                 let code = codes[number.min(codes.len() - 1)];
-                let request = socket.and_then(|socket| serve(socket, code));
+                let request = socket.and_then(|socket| serve(&socket, code));
                 let mut heard = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 match (&mut *heard, request) {
                     (None, _) => return,
@@ -63,8 +63,8 @@ impl Drop for Listener {
     }
 }
 
-fn serve(socket: TcpStream, code: u16) -> Result<Heard> {
-    let mut reader = BufReader::new(&socket);
+fn serve(mut socket: &TcpStream, code: u16) -> Result<Heard> {
+    let mut reader = BufReader::new(socket);
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let mut words = line.split(' ').map(str::to_owned);
@@ -84,7 +84,7 @@ fn serve(socket: TcpStream, code: u16) -> Result<Heard> {
     reader.read_exact(&mut body)?;
     let answer =
         format!("HTTP/1.1 {code} Code\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK");
-    (&socket).write_all(answer.as_bytes())?;
+    socket.write_all(answer.as_bytes())?;
     Ok(Heard {
         method: method.unwrap_or_default(),
         path: path.unwrap_or_default(),
