@@ -51,7 +51,9 @@ pub use operations::inspect::{
 };
 pub use operations::off_site::{Compare, OffSiteError, local_dumps};
 pub use operations::pipeline::blocking;
-pub use operations::push::{PushError, PushKeys, PushRequest, Pushed, push, unarchived};
+pub use operations::push::{
+    PushError, PushKeys, PushRequest, Pushed, never_archived, push, unarchived,
+};
 pub use operations::replicate::{Emptied, ReplicateError, Replicated, replicate};
 pub use operations::standing::{LeftOut, Reached, Standing};
 pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};

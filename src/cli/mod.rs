@@ -10,6 +10,7 @@ mod failure;
 mod fields;
 mod heart;
 mod kit;
+mod messenger;
 mod night;
 mod output;
 mod progress;

@@ -3,7 +3,8 @@
 use crate::cli::args::sidecar::SidecarArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, alarm, count, human};
+use crate::cli::messenger::Messenger;
+use crate::cli::output::{Output, count, human};
 use crate::cli::pushing::{Job, Line, Told, Which, push_pairs};
 use crate::cli::recorder::Recorder;
 use crate::cli::session::{Session, SystemClock};
@@ -14,17 +15,13 @@ use crate::cli::telling::{Teller, archive_line, outcome};
 use crate::cli::warnings;
 use sealift::{
     AuthMode, Cancelled, Clock, Compare, ComponentName, DumpRequest, Dumped, DumpedHalf, Expiry,
-    LocalDump, Night, NightReport, Ping, Reason, Removal, Verdict, blocking, call, dump,
-    free_space, local_dumps, night, plan_expiry, remove_dump, space_needed, with_cause,
+    LocalDump, Night, NightReport, Ping, Reason, Removal, Verdict, blocking, dump, free_space,
+    local_dumps, night, plan_expiry, remove_dump, space_needed,
 };
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// The command that is called when a night fails may take so long.
-const HELP: Duration = Duration::from_mins(1);
 
 /// What a night did.
 #[derive(Debug, Default, Serialize)]
@@ -59,6 +56,7 @@ struct RemovedLine {
 #[derive(Debug, Serialize)]
 struct WarningLine {
     code: &'static str,
+    about: String,
     message: String,
 }
 
@@ -176,7 +174,7 @@ impl Night for Steps<'_> {
 
     async fn expire(&mut self) -> Result<(), StepFailed> {
         let settings = self.session.settings()?;
-        let routine = self.routine(&settings)?;
+        let routine = Routine::read(self.args, &settings)?;
         if routine.retention_days.is_some() {
             self.remove(&settings, routine.retention_days, 0).await?;
         }
@@ -186,6 +184,7 @@ impl Night for Steps<'_> {
                 self.session.monitor.warn(&warning.message);
                 self.document.warnings.push(WarningLine {
                     code: warning.code,
+                    about: warning.about,
                     message: warning.message,
                 });
             }
@@ -194,39 +193,16 @@ impl Night for Steps<'_> {
     }
 
     async fn ping(&mut self, ping: Ping, word: &str) {
-        let Ok(settings) = self.session.settings() else {
-            return;
-        };
-        let Ok(Some(url)) = self.routine(&settings).map(|routine| routine.ping_url) else {
-            return;
-        };
         let log = self.recorder.text() + word;
-        let sent = match self.session.network(&settings) {
-            Ok(network) => network.ping(&url, ping, &log).await,
-            Err(failure) => return self.session.monitor.warn(&failure.message),
-        };
-        if let Err(error) = sent {
-            self.session.monitor.warn(&error.to_string());
-        }
+        Messenger::new(&self.session, self.args)
+            .ping(ping, &log)
+            .await;
     }
 
     async fn call_for_help(&mut self, line: &str) {
-        alarm(line);
-        let Ok(settings) = self.session.settings() else {
-            return;
-        };
-        let Ok(Some(command)) = self.routine(&settings).map(|routine| routine.on_failure) else {
-            return;
-        };
-        let line = line.to_owned();
-        let called = blocking(move || call(&command, &line, HELP)).await;
-        let failure = match called {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => with_cause(&error),
-            Err(error) => error.to_string(),
-        };
-        let warning = format!("the command that is called on a failure failed itself: {failure}");
-        self.session.monitor.warn(&warning);
+        Messenger::new(&self.session, self.args)
+            .call_for_help(line)
+            .await;
     }
 
     fn is_stopped(&self) -> bool {
@@ -235,11 +211,6 @@ impl Night for Steps<'_> {
 }
 
 impl Steps<'_> {
-    fn routine(&self, settings: &Settings) -> Result<Routine, Failure> {
-        let variables = instance_variables(settings.env()?.as_ref());
-        Routine::of(self.args, &settings.sidecar.0, variables.as_ref())
-    }
-
     fn say(&self, line: &str) -> Result<(), Failure> {
         self.recorder.keep(line);
         self.output.line(line)
@@ -301,7 +272,7 @@ impl Steps<'_> {
         if free >= needed {
             return Ok(());
         }
-        let days = self.routine(settings)?.retention_days;
+        let days = Routine::read(self.args, settings)?.retention_days;
         self.remove(settings, days, needed - free).await
     }
 

@@ -12,8 +12,8 @@ use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use sealift::{
     ArchiveId, AuthMode, BackupsError, Context, Finding, Instance, LeftOut, Pair, Proof, PushError,
-    PushKeys, PushRequest, Pushed, Secret, Sequence, Timestamp, Verdict, pair_up, pairs_of, push,
-    scan, unarchived,
+    PushKeys, PushRequest, Pushed, Secret, Sequence, Timestamp, Verdict, never_archived, pair_up,
+    pairs_of, push, scan, unarchived,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,12 @@ pub enum Which {
     /// Every certain pair in the backups folder that is not archived yet; a bad one does not hold up
     /// the others.
     Pending,
+    /// Certain pairs in the folder of these dumps that are older and in no archive at all:
+    /// those of nights on which the hook came to no good end.
+    Missed {
+        /// The dumps.
+        dumps: Vec<PathBuf>,
+    },
     /// These, if they are not archived yet; a bad one does not hold up the others.
     These {
         /// Pairs whose name and size say enough, if they are those of a sound archive.
@@ -166,6 +172,7 @@ pub async fn push_pairs(
 }
 
 /// The pairs of a push.
+#[derive(Default)]
 struct Chosen {
     /// To be archived, oldest first.
     pairs: Vec<Pair>,
@@ -200,6 +207,14 @@ async fn choose(
             }
             (pairs, Vec::new(), unclear)
         }
+        Which::Missed { dumps } => {
+            let pairs = missed(&dumps, auth_mode)?;
+            let pairs = never_archived(&stores.contexts, pairs).await?;
+            return Ok(Chosen {
+                pairs,
+                ..Chosen::default()
+            });
+        }
         Which::These { pairs, anew } => (pairs, anew, None),
     };
     let newest = all.iter().chain(&anew).map(Pair::stamp).max();
@@ -217,6 +232,16 @@ async fn choose(
         newest,
         unclear,
     })
+}
+
+/// The certain pairs that are older than the oldest of some dumps, in the folder of the first of them.
+fn missed(dumps: &[PathBuf], mode: AuthMode) -> Result<Vec<Pair>, Failure> {
+    let folder = dumps.first().and_then(|dump| dump.parent());
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    let oldest = pairs_of(dumps, mode, true)?.first().map(Pair::stamp);
+    let mut pairs = pair_up(scan(folder.unwrap_or(Path::new(".")))?, mode, &[]).pairs;
+    pairs.retain(|pair| oldest.is_some_and(|oldest| pair.stamp() < oldest));
+    Ok(pairs)
 }
 
 /// Every certain pair in the backups folder, and the first that is not certain, for the end.

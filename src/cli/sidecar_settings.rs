@@ -5,7 +5,9 @@
 
 use crate::cli::args::sidecar::{DatabaseArgs, SidecarArgs};
 use crate::cli::failure::Failure;
-use crate::cli::settings::{folders, path, postgres_variables, program_folders, secret_file, text};
+use crate::cli::settings::{
+    Settings, folders, path, postgres_variables, program_folders, secret_file, text,
+};
 use crate::cli::values::{parse, parse_duration};
 use jiff::tz::TimeZone;
 use sealift::{AuthMode, Connection, DumpLimits, EnvFile, Programs, Schedule, Secret};
@@ -59,6 +61,15 @@ pub struct Routine {
 }
 
 impl Routine {
+    /// What holds now.
+    ///
+    /// # Errors
+    /// A [`Failure`] that names the setting.
+    pub fn read(args: &SidecarArgs, settings: &Settings) -> Result<Self, Failure> {
+        let variables = instance_variables(settings.env()?.as_ref());
+        Self::of(args, &settings.sidecar.0, variables.as_ref())
+    }
+
     /// Flags over environment over file over the instance's env file.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Warnings before loss: what the stores and the backups folder say, put together.
 
+use crate::cli::args::sidecar::SidecarArgs;
 use crate::cli::failure::Failure;
 use crate::cli::session::{Session, SystemClock};
 use crate::cli::settings::Settings;
@@ -7,6 +8,55 @@ use crate::cli::sidecar_settings::Routine;
 use sealift::{
     AuthMode, Clock, Compare, Situation, Verdict, Warning, local_dumps, pair_up, scan, warnings,
 };
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How often a service looks.
+const OFTEN: Duration = Duration::from_hours(1);
+/// How often it says the same.
+const AGAIN: Duration = Duration::from_hours(24);
+
+/// Looks now and then, and says the same once a day.
+#[derive(Debug, Default)]
+pub struct Warner {
+    looked: Option<Instant>,
+    told: BTreeMap<(&'static str, String), Instant>,
+}
+
+impl Warner {
+    /// Whether it is time to look.
+    pub fn is_due(&self) -> bool {
+        self.looked.is_none_or(|at| at.elapsed() >= OFTEN)
+    }
+
+    /// What is to be told now. What cannot be looked at is no news: pushes fail for the same reason, and
+    /// say so.
+    pub async fn look(&mut self, session: &Session, args: &SidecarArgs) -> Vec<Warning> {
+        self.looked = Some(Instant::now());
+        let found = match session.settings() {
+            Ok(settings) => match Routine::read(args, &settings) {
+                Ok(routine) => current(session, &settings, &routine).await,
+                Err(failure) => Err(failure),
+            },
+            Err(failure) => Err(failure),
+        };
+        let Ok(mut found) = found else {
+            return Vec::new();
+        };
+        self.told.retain(|(code, about), at| {
+            let is_it = |warning: &Warning| warning.code == *code && warning.about == *about;
+            at.elapsed() < AGAIN && found.iter().any(is_it)
+        });
+        found.retain(|warning| {
+            let key = (warning.code, warning.about.clone());
+            let is_new = !self.told.contains_key(&key);
+            self.told.entry(key).or_insert_with(Instant::now);
+            is_new
+        });
+        found
+    }
+}
 
 /// What there is to look at now.
 ///

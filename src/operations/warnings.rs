@@ -19,6 +19,8 @@ const GRACE: SignedDuration = SignedDuration::from_hours(6);
 pub struct Warning {
     /// `dump-not-off-site`, `half-waits` or `archive-overdue`.
     pub code: &'static str,
+    /// The file that it is about, or nothing.
+    pub about: String,
     /// What is the matter, in a sentence.
     pub message: String,
 }
@@ -70,6 +72,7 @@ fn overdue(situation: &Situation<'_>) -> Option<Warning> {
     };
     Some(Warning {
         code: "archive-overdue",
+        about: String::new(),
         message: format!(
             "the newest sound archive is of {newest}, and since then {runs} of the schedule {have} brought none"
         ),
@@ -81,6 +84,7 @@ fn about_to_go(situation: &Situation<'_>, dump: &LocalDump) -> Option<Warning> {
     let age = dump.days(situation.now);
     (!dump.off_site && age + 1 >= days.max(1)).then(|| Warning {
         code: "dump-not-off-site",
+        about: dump.path.display().to_string(),
         message: format!(
             "{} is {age} days old and in no sound archive; dumps are removed after {days} days",
             dump.path.display()
@@ -93,6 +97,7 @@ fn waits(situation: &Situation<'_>, half: &Path) -> Option<Warning> {
     let waited = situation.now.duration_since(dump.modified_at);
     (waited > WAITS).then(|| Warning {
         code: "half-waits",
+        about: half.display().to_string(),
         message: format!(
             "{} has waited {} hours for the {} dump taken with it",
             half.display(),

@@ -3,14 +3,19 @@
 use crate::cli::args::sidecar::SidecarArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::heart::{Beat, Heart};
 use crate::cli::night::run_night;
 use crate::cli::output::{Output, count, failure, note};
 use crate::cli::session::{Session, SystemClock};
 use crate::cli::settings::Settings;
 use crate::cli::sidecar_settings::{Databases, Routine, instance_variables};
-use sealift::{Came, Clock, DueRun, Run, Sidecar, Timestamp, serve};
+use crate::cli::warnings::Warner;
+use sealift::{Came, Clock, DueRun, Run, Sidecar, Timestamp, create_private_folder, serve};
 use std::time::Duration;
 use tokio::time::timeout;
+
+/// The service's name, to those who watch over it.
+const SERVICE: &str = "run";
 
 /// Runs until it is told to stop.
 ///
@@ -30,13 +35,18 @@ pub async fn run(session: &Session, args: &SidecarArgs, output: &Output) -> Resu
     if let Some(next) = schedule.after(SystemClock.now()) {
         output.line(&format!("waiting for the next run, at {next}"))?;
     }
+    create_private_folder(&settings.state)?;
     let mut host = Host {
         session,
         args,
         output,
+        heart: Heart::new(SERVICE, &settings.state),
         settings,
+        warner: Warner::default(),
+        failing_since: None,
     };
     serve(&schedule, &mut host).await;
+    host.heart.stop();
     output.line("stopped")?;
     Ok(Exit::Done)
 }
@@ -46,6 +56,10 @@ struct Host<'a> {
     args: &'a SidecarArgs,
     output: &'a Output,
     settings: Settings,
+    heart: Heart,
+    warner: Warner,
+    /// Since when every run has failed.
+    failing_since: Option<Timestamp>,
 }
 
 impl Sidecar for Host<'_> {
@@ -81,7 +95,8 @@ impl Sidecar for Host<'_> {
             );
         }
         let name = due.tick.strftime("%Y%m%d-%H%M%S").to_string();
-        let tonight = run_night(self.session, self.args, self.output, &name).await;
+        let night = run_night(self.session, self.args, self.output, &name);
+        let tonight = self.heart.during("a run is under way", night).await;
         // Whoever reads this is not there any more if it fails.
         let _ = self.output.one_of_many(&tonight.document);
         if tonight.is_cut_short {
@@ -91,11 +106,28 @@ impl Sidecar for Host<'_> {
             failure(failed);
         }
         let first = tonight.failures.into_iter().next();
+        self.failing_since = match &first {
+            None => None,
+            Some(_) => self.failing_since.or(Some(SystemClock.now())),
+        };
         first.map_or(Came::Well, |first| Came::Failed(first.message))
     }
 
-    async fn wait(&mut self, time: Duration, _next: Timestamp) -> bool {
+    async fn wait(&mut self, time: Duration, next: Timestamp) -> bool {
+        if self.warner.is_due() {
+            let look = Box::pin(self.warner.look(self.session, self.args));
+            for warning in self.heart.during("looking around", look).await {
+                self.session.monitor.warn(&warning.message);
+            }
+        }
+        let beat = Beat {
+            status: format!("waiting for the next run, at {next}"),
+            pending: 0,
+            failing_since: self.failing_since,
+        };
+        self.heart.beat(beat, time);
         // It ends when a stop is asked for, or when the time is over.
-        timeout(time, self.session.stop.asked()).await.is_err()
+        let rest = timeout(time, self.session.stop.asked());
+        self.heart.resting(rest).await.is_err()
     }
 }

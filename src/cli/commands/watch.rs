@@ -1,17 +1,20 @@
 //! `sealift watch`: pairs are archived as they appear, until somebody asks for a stop.
 
+use crate::cli::args::sidecar::SidecarArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::heart::{Beat, Heart, ago};
+use crate::cli::messenger::Messenger;
 use crate::cli::output::{Output, count, failure, note};
 use crate::cli::pushing::{Became, Job, Line, Report, Told, Which, push_pairs};
 use crate::cli::session::Session;
 use crate::cli::settings::Settings;
 use crate::cli::store_states::StoreState;
-use crate::cli::telling::tell_archive;
+use crate::cli::telling::{archive_line, tell_archive};
+use crate::cli::warnings::Warner;
 use sealift::{
     AuthMode, BackupsError, Complaint, Due, End, FileState, FolderEvents, News, Outcome, Pair,
-    Round, Sequence, Sight, Step, Verdict, WakeOn, World, create_private_folder, look, watch,
+    Ping, Round, Sequence, Sight, Step, Verdict, WakeOn, World, create_private_folder, look, watch,
     with_cause,
 };
 use serde::Serialize;
@@ -58,6 +61,9 @@ pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
         complaints: BTreeSet::new(),
         suspects: BTreeSet::new(),
         archived: 0,
+        nobody: SidecarArgs::default(),
+        warner: Warner::default(),
+        is_failing: false,
     };
     watch(&mut watcher, settings.poll).await;
     watcher.heart.stop();
@@ -88,6 +94,11 @@ struct Watcher<'a> {
     suspects: BTreeSet<Sequence>,
     /// How many archives were made.
     archived: u64,
+    /// The flags of the sidecar, of which there are none here: environment and files have the settings.
+    nobody: SidecarArgs,
+    warner: Warner,
+    /// Whether the last push failed, which was told then.
+    is_failing: bool,
 }
 
 impl World for Watcher<'_> {
@@ -193,10 +204,12 @@ impl World for Watcher<'_> {
         let report = match done {
             Ok(report) => report,
             Err(failure) => {
-                return Round {
+                let round = Round {
                     pairs: Vec::new(),
                     end: End::Failed(complaint(failure)),
                 };
+                self.send_word(&round, &[]).await;
+                return round;
             }
         };
         self.remember(&report);
@@ -205,10 +218,24 @@ impl World for Watcher<'_> {
             stores: &report.stores,
         };
         let printed = self.output.one_of_many(&document);
-        round(report, printed.err(), &seen)
+        let made = report.archives().filter(|line| !line.already_archived);
+        let log: Vec<String> = made.map(archive_line).collect();
+        let round = round(report, printed.err(), &seen);
+        self.send_word(&round, &log).await;
+        round
     }
 
     async fn wait(&mut self, until: Duration, on: WakeOn) {
+        if self.warner.is_due() {
+            let look = Box::pin(self.warner.look(self.session, &self.nobody));
+            let found = self.heart.during("looking around", look).await;
+            for warning in found {
+                let line = format!("WARNING: {}", warning.message);
+                Messenger::new(self.session, &self.nobody)
+                    .call_for_help(&line)
+                    .await;
+            }
+        }
         let rest = tokio::time::sleep(until.saturating_sub(self.now()));
         let event = Arc::clone(&self.changed);
         let changed = async {
@@ -230,6 +257,36 @@ impl World for Watcher<'_> {
 }
 
 impl Watcher<'_> {
+    /// Tells whoever waits for a word of new archives, and of the first push that fails after one that
+    /// did not.
+    async fn send_word(&mut self, round: &Round, log: &[String]) {
+        let failure = match &round.end {
+            End::Failed(complaint) => Some(complaint.message.clone()),
+            _ => round
+                .pairs
+                .iter()
+                .find_map(|(pair, outcome)| match outcome {
+                    Outcome::Bad(complaint) => Some(complaint.message.clone()),
+                    Outcome::Suspect if !log.is_empty() => {
+                        Some(format!("the archive of {} is suspect", pair.stamp()))
+                    }
+                    _ => None,
+                }),
+        };
+        let messenger = Messenger::new(self.session, &self.nobody);
+        let was_failing = std::mem::replace(&mut self.is_failing, failure.is_some());
+        match failure {
+            Some(_) if was_failing => {}
+            Some(failure) => {
+                let line = format!("FAILED watch: {failure}");
+                messenger.call_for_help(&line).await;
+                messenger.ping(Ping::Failure, &line).await;
+            }
+            None if log.is_empty() => {}
+            None => messenger.ping(Ping::Success, &log.join("\n")).await,
+        }
+    }
+
     fn remember(&mut self, report: &Report) {
         let made = report.archives().filter(|line| !line.already_archived);
         self.archived += made.count() as u64;

@@ -224,6 +224,28 @@ pub async fn unarchived(stores: &[Context], pairs: Vec<Pair>) -> Result<Vec<Pair
     Ok(left)
 }
 
+/// Of some pairs, those of which no archive, sound or suspect, holds a dump by its name.
+///
+/// # Errors
+/// [`PushError`] if no store can be listed.
+pub async fn never_archived(
+    stores: &[Context],
+    mut pairs: Vec<Pair>,
+) -> Result<Vec<Pair>, PushError> {
+    if pairs.is_empty() {
+        return Ok(pairs);
+    }
+    let standing = Standing::read_within(stores, PATIENCE_WITH_SLOW).await?;
+    let catalog = standing.merged();
+    let components = catalog.archives.iter().flat_map(|it| &it.components);
+    let known: BTreeSet<&OsStr> = components.map(|it| OsStr::new(&it.file)).collect();
+    pairs.retain(|pair| {
+        let mut names = pair.halves().filter_map(|half| half.path.file_name());
+        !names.any(|name| known.contains(name))
+    });
+    Ok(pairs)
+}
+
 fn find<'a>(archive: &'a Summary, source: &Source) -> Option<&'a ComponentSummary> {
     let mut components = archive.components.iter();
     components.find(|component| component.name == source.name && component.file == source.file)

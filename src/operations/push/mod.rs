@@ -21,7 +21,7 @@ mod target;
 mod writer;
 
 pub use error::PushError;
-pub use known::unarchived;
+pub use known::{never_archived, unarchived};
 
 use crate::formats::chunk::{ChunkKey, SecretDigestKey};
 use crate::formats::manifest::{Component, FORMAT, Manifest};
