@@ -38,7 +38,9 @@ pub async fn run(session: &Session, args: PushArgs, output: &Output) -> Result<E
     let mut tell = |what: Told<'_>| told.tell(what);
     let report = Box::pin(push_pairs(session, session.settings()?, job, &mut tell)).await?;
     let mut outcome = outcome(report);
-    if !dumps.is_empty() && outcome.result.is_ok() {
+    // A store that is left out may have what those that are here lack.
+    let is_up_to_date = outcome.stores.iter().all(|store| !store.is_behind());
+    if !dumps.is_empty() && outcome.result.is_ok() && is_up_to_date {
         Box::pin(make_up(session, output, dumps, &mut outcome)).await;
     }
     let document = Document {
