@@ -15,6 +15,10 @@ use std::time::Duration;
 /// A file that has not changed for so long is complete.
 pub const SETTLE: Duration = Duration::from_secs(5);
 
+/// A push is given so many pairs at most, the oldest; the others come right after it. So however many
+/// there are, it takes no more memory, and the hook has its turn in between.
+const BATCH: usize = 50;
+
 /// After a push that failed as a whole.
 const FAILED: Pauses = Pauses {
     first: Duration::from_secs(30),
@@ -332,6 +336,10 @@ impl State {
             _ => {}
         }
         if known.iter().all(|known| known.is_settled(now)) {
+            if wanted.due.seen.len() == BATCH {
+                wanted.is_more = true;
+                return true;
+            }
             wanted.due.seen.insert(key, states);
             if entry.is_some_and(|entry| entry.was_archived) {
                 wanted.due.anew.push(pair);
@@ -425,8 +433,10 @@ impl Known {
 #[derive(Default)]
 struct Wanted {
     due: Due,
-    /// Archived, but suspect: looked at again when there is a push anyway.
+    /// Archived, but suspect: looked at again when there is a push anyway, which is the last for now.
     suspect: Vec<(Key, Vec<FileState>, Pair)>,
+    /// There are more that are due.
+    is_more: bool,
     /// When the first of the others is due.
     again: Option<Duration>,
 }
@@ -442,7 +452,12 @@ impl Wanted {
 
     fn into_due(self) -> Due {
         let mut due = self.due;
-        for (key, states, pair) in self.suspect {
+        let suspect = if self.is_more {
+            Vec::new()
+        } else {
+            self.suspect
+        };
+        for (key, states, pair) in suspect {
             due.seen.insert(key, states);
             due.pairs.push(pair);
         }

@@ -384,6 +384,38 @@ fn a_suspect_pair_is_looked_at_again_with_the_next_push_and_makes_none_itself() 
 }
 
 #[test]
+fn many_pairs_are_pushed_in_batches_the_oldest_first_and_the_suspect_last() -> Tested {
+    let mut state = begun()?;
+    let mut folder = Folder::default();
+    folder.put_old(1);
+    let due = state.step(secs(1), Ok(folder.sight())).due;
+    let due = due.ok_or("not due")?;
+    let round = all(&due, &Outcome::Suspect);
+    state.pushed(secs(1), due, round);
+    for number in 0..120 {
+        for half in ["app", "zitadel"] {
+            let name = format!(
+                "{half}-2025{:02}{:02}-030000.dump",
+                1 + number / 28,
+                1 + number % 28
+            );
+            folder.files.insert(name, (100, -3600, true));
+        }
+    }
+    let (mut sizes, mut stamps) = (Vec::new(), Vec::new());
+    while let Some(due) = state.step(secs(2), Ok(folder.sight())).due {
+        sizes.push(due.pairs.len());
+        stamps.extend(due.pairs.iter().map(Pair::stamp));
+        let round = all(&due, &Outcome::Sound);
+        state.pushed(secs(2), due, round);
+    }
+    assert_eq!(sizes, [50, 50, 21]);
+    assert!(stamps.is_sorted());
+    assert_eq!(state.step(secs(2), Ok(folder.sight())).pending, 0);
+    Ok(())
+}
+
+#[test]
 fn what_is_not_said_of_a_pair_leads_to_no_haste() -> Tested {
     let mut state = begun()?;
     let mut folder = Folder::default();
