@@ -41,7 +41,9 @@ pub use operations::catalog::{
     Broken, Catalog, Chosen, ComponentSummary, NoSuchArchive, Selector, Summary, Trust, load,
 };
 pub use operations::context::{Context, SharedIndex};
-pub use operations::dump::{DumpRequest, DumpRunError, Dumped, DumpedHalf, dump, space_needed};
+pub use operations::dump::{
+    DumpRequest, DumpRunError, Dumped, DumpedHalf, dump, remove_leftovers, space_needed,
+};
 pub use operations::expire::{
     Expiry, ExpiryPlan, LocalDump, Reason, Removal, plan as plan_expiry, remove as remove_dump,
 };

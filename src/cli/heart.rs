@@ -21,6 +21,8 @@ pub struct Beat {
     pub status: String,
     /// How many pairs are there that are not archived.
     pub pending: u64,
+    /// Whether what it looks at cannot be seen.
+    pub is_blind: bool,
     /// Since when nothing could be stored, if that is so.
     pub failing_since: Option<Timestamp>,
 }
@@ -138,6 +140,7 @@ impl Heart {
             next_seconds: next.as_secs().saturating_add(1),
             status: self.last.status.clone(),
             pending: self.last.pending,
+            is_blind: self.last.is_blind,
             failing_since: self.last.failing_since,
         };
         let written = heartbeat.write(&self.state);

@@ -16,7 +16,7 @@ use crate::cli::warnings;
 use sealift::{
     AuthMode, Cancelled, Clock, Compare, ComponentName, DumpRequest, Dumped, DumpedHalf, Expiry,
     LocalDump, Night, NightReport, Ping, Reason, Removal, Verdict, blocking, dump, free_space,
-    local_dumps, night, plan_expiry, remove_dump, space_needed,
+    local_dumps, night, plan_expiry, remove_dump, remove_leftovers, space_needed, with_cause,
 };
 use serde::Serialize;
 use std::fmt;
@@ -85,6 +85,7 @@ pub async fn run_night(
         output,
         recorder,
         document: Document::default(),
+        lost: 0,
     };
     let report = Box::pin(night(&mut steps, name)).await;
     let mut document = steps.document;
@@ -121,6 +122,8 @@ struct Steps<'a> {
     output: &'a Output,
     recorder: Arc<Recorder>,
     document: Document,
+    /// So many dumps went though they are not known to be off-site.
+    lost: u64,
 }
 
 impl Night for Steps<'_> {
@@ -164,7 +167,7 @@ impl Night for Steps<'_> {
             self.recorder.keep(&archive_line(line));
         }
         self.document.stores = outcome.stores;
-        self.document.archives = outcome.archives;
+        self.document.archives.extend(outcome.archives);
         match outcome.result? {
             Exit::Suspect => Err(self.suspect().into()),
             Exit::Behind => Err(self.behind().into()),
@@ -175,19 +178,16 @@ impl Night for Steps<'_> {
     async fn expire(&mut self) -> Result<(), StepFailed> {
         let settings = self.session.settings()?;
         let routine = Routine::read(self.args, &settings)?;
-        if routine.retention_days.is_some() {
-            self.remove(&settings, routine.retention_days, 0).await?;
-        }
-        // What cannot be looked at has failed in a step before.
-        if let Ok(found) = warnings::current(&self.session, &settings, &routine).await {
-            for warning in found {
-                self.session.monitor.warn(&warning.message);
-                self.document.warnings.push(WarningLine {
-                    code: warning.code,
-                    about: warning.about,
-                    message: warning.message,
-                });
-            }
+        let expired = match routine.retention_days {
+            Some(_) => self.remove(&settings, &routine, Room::Enough).await,
+            None => Ok(()),
+        };
+        self.warn(&settings, &routine).await;
+        expired?;
+        if self.lost > 0 {
+            let lost = count(self.lost, "dump");
+            let what = "not known to be off-site went, for there was no room for new ones";
+            return Err(Failure::failed(format!("{lost} {what}")).into());
         }
         Ok(())
     }
@@ -261,44 +261,90 @@ impl Steps<'_> {
             .hint("sealift doctor")
     }
 
-    /// Removes dumps if there is no room for the next ones.
+    /// Says what is to be looked at.
+    async fn warn(&mut self, settings: &Settings, routine: &Routine) {
+        let found = match warnings::current(&self.session, settings, routine).await {
+            Ok(found) => found,
+            Err(failure) => return self.session.monitor.warn(&failure.message),
+        };
+        for warning in found {
+            self.session.monitor.warn(&warning.message);
+            self.document.warnings.push(WarningLine {
+                code: warning.code,
+                about: warning.about,
+                message: warning.message,
+            });
+        }
+    }
+
+    /// Makes room for the next dumps: of what is off-site, then of what a push can bring there, and
+    /// only then of what never left.
     async fn make_room(&mut self, settings: &Settings, mode: AuthMode) -> Result<(), StepFailed> {
-        let mut components = vec![ComponentName::app()];
-        if mode == AuthMode::Oidc {
-            components.push(ComponentName::zitadel());
+        remove_leftovers(&settings.backups, &*self.session.monitor)?;
+        let routine = Routine::read(self.args, settings)?;
+        for may_go in [Room::OffSite, Room::Pushed, Room::Any] {
+            if shortage(settings, mode)? == 0 || self.is_stopped() {
+                break;
+            }
+            if may_go == Room::Pushed {
+                // It is tried again with the new pair, and told of then.
+                let _ = self.push().await;
+            }
+            self.remove(settings, &routine, may_go).await?;
         }
-        let needed = space_needed(&settings.backups, &components)?;
-        let free = free_space(&settings.backups)?;
-        if free >= needed {
-            return Ok(());
-        }
-        let days = Routine::read(self.args, settings)?.retention_days;
-        self.remove(settings, days, needed - free).await
+        Ok(())
     }
 
     async fn remove(
         &mut self,
         settings: &Settings,
-        retention_days: Option<u32>,
-        to_free: u64,
+        routine: &Routine,
+        room: Room,
     ) -> Result<(), StepFailed> {
+        let mode = settings.auth_mode(settings.env()?.as_ref())?;
+        let missing = || match room {
+            Room::Enough => Ok(0),
+            _ => shortage(settings, mode),
+        };
         let expiry = Expiry {
-            retention_days,
+            retention_days: routine.retention_days,
             now: SystemClock.now(),
-            to_free,
+            to_free: missing()?,
+            forced: room == Room::Any,
         };
         let dumps = self.look(settings, &expiry).await?;
         let plan = plan_expiry(&dumps, &expiry);
+        let (mut failed, mut last) = (None, None);
         for removal in plan.removals {
-            self.carry_out(&removal)?;
+            // Whoever else writes to this disk may have made room meanwhile.
+            let goes_on = last == Some(removal.stamp) || removal.reason == Reason::Old;
+            if !goes_on && missing()? == 0 {
+                break;
+            }
+            last = Some(removal.stamp);
+            failed = failed.or(self.carry_out(&removal)?);
         }
-        for held_back in plan.held_back {
+        if room == Room::Enough {
+            self.tell_held_back(&plan.held_back, mode);
+        }
+        failed.map_or(Ok(()), |failure| Err(StepFailed(failure)))
+    }
+
+    fn tell_held_back(&self, held_back: &[PathBuf], mode: AuthMode) {
+        for path in held_back {
+            let name = path.file_name().and_then(|name| name.to_str());
+            // Where sign-in is local, nothing ever archives it.
+            let is_left_over = mode == AuthMode::Local && name.is_some_and(is_zitadels);
+            let why = if is_left_over {
+                "sign-in is local now, so nothing archives it; remove it if it is of no use"
+            } else {
+                "it is in no sound archive"
+            };
             self.session.monitor.warn(&format!(
-                "{} is old enough to go, and stays: it is in no sound archive",
-                held_back.display()
+                "{} is old enough to go, and stays: {why}",
+                path.display()
             ));
         }
-        Ok(())
     }
 
     /// The dumps, and whether they are off-site; while no store can be asked, none is known to be.
@@ -307,47 +353,83 @@ impl Steps<'_> {
         settings: &Settings,
         expiry: &Expiry,
     ) -> Result<Vec<LocalDump>, StepFailed> {
+        let folder = &settings.backups;
         let matters = |dump: &LocalDump| expiry.to_free > 0 || expiry.is_old(dump);
         let asked = match self.session.reading(settings).await {
-            Ok(stores) => {
-                let folder = &settings.backups;
-                local_dumps(&stores.contexts, folder, Compare::Bytes, matters).await
-            }
-            Err(failure) if expiry.to_free == 0 => return Err(failure.into()),
-            Err(_) => local_dumps(&[], &settings.backups, Compare::Bytes, |_| false).await,
+            Ok(stores) => local_dumps(&stores.contexts, folder, Compare::Bytes, matters)
+                .await
+                .map_err(Failure::from),
+            Err(failure) => Err(failure),
         };
         match asked {
-            Err(_) if expiry.to_free > 0 && !self.is_stopped() => {
-                Ok(local_dumps(&[], &settings.backups, Compare::Bytes, |_| false).await?)
+            Err(_) if expiry.forced && !self.is_stopped() => {
+                Ok(local_dumps(&[], folder, Compare::Bytes, |_| false).await?)
             }
+            // There may be another way to make room.
+            Err(_) if expiry.to_free > 0 => Ok(Vec::new()),
             asked => Ok(asked?),
         }
     }
 
-    fn carry_out(&mut self, removal: &Removal) -> Result<(), StepFailed> {
+    /// Removes a dump; says why it cannot be removed.
+    fn carry_out(&mut self, removal: &Removal) -> Result<Option<Failure>, StepFailed> {
         let path = removal.path.display();
         if let Err(error) = remove_dump(removal) {
-            self.session.monitor.warn(&format!("{path} stays: {error}"));
-            return Ok(());
+            self.session
+                .monitor
+                .warn(&format!("{path} stays: {}", with_cause(&error)));
+            return Ok(Some(error.into()));
         }
         let off_site = removal.reason != Reason::RoomThoughNotOffSite;
         let bytes = human(removal.bytes);
         match removal.reason {
-            Reason::Old => self.say(&format!("removed {path}, {bytes}: it is old, and off-site"))?,
+            Reason::Old => {
+                self.say(&format!("removed {path}, {bytes}: it is old, and off-site"))?
+            }
             Reason::Room => self.say(&format!(
                 "removed {path}, {bytes}: its room is needed, and it is off-site"
             ))?,
-            Reason::RoomThoughNotOffSite => self.session.monitor.warn(&format!(
-                "removed {path}, {bytes}, which is not known to be off-site: there was no room for new dumps"
-            )),
+            Reason::RoomThoughNotOffSite => {
+                self.lost += 1;
+                self.session.monitor.warn(&format!(
+                    "removed {path}, {bytes}, which is not known to be off-site: there was no room for new dumps"
+                ));
+            }
         }
         self.document.removed.push(RemovedLine {
             path: removal.path.clone(),
             bytes: removal.bytes,
             off_site,
         });
-        Ok(())
+        Ok(None)
     }
+}
+
+/// What may go for the room of new dumps.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Nothing: there is enough.
+    Enough,
+    /// What is off-site.
+    OffSite,
+    /// The same, after a push.
+    Pushed,
+    /// Anything but the newest, if it helps.
+    Any,
+}
+
+/// How many bytes the next dumps will lack.
+fn shortage(settings: &Settings, mode: AuthMode) -> Result<u64, Failure> {
+    let mut components = vec![ComponentName::app()];
+    if mode == AuthMode::Oidc {
+        components.push(ComponentName::zitadel());
+    }
+    let needed = space_needed(&settings.backups, &components)?;
+    Ok(needed.saturating_sub(free_space(&settings.backups)?))
+}
+
+fn is_zitadels(name: &str) -> bool {
+    name.starts_with("zitadel-") || name.ends_with("-zitadel.dump")
 }
 
 impl From<DumpedHalf> for DumpLine {

@@ -99,9 +99,9 @@ impl Session {
     ///
     /// # Errors
     /// A [`Failure`] of the state folder or of the index.
-    pub async fn remember_run(&self, settings: &Settings, run: &Run) -> Result<(), Failure> {
-        let _lock = self.lock(settings).await?;
-        let mut index = self.index(&settings.state, Repair::MoveAside)?;
+    pub fn remember_run(&self, settings: &Settings, run: &Run) -> Result<(), Failure> {
+        // Without the host's lock: a push that goes on for long must not hold up the dumps.
+        let mut index = self.index(&settings.state, Repair::Leave)?;
         index
             .remember_run(run)
             .map_err(|error| Failure::failed(with_cause(&error)))

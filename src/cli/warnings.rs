@@ -6,7 +6,8 @@ use crate::cli::session::{Session, SystemClock};
 use crate::cli::settings::Settings;
 use crate::cli::sidecar_settings::Routine;
 use sealift::{
-    AuthMode, Clock, Compare, Situation, Verdict, Warning, local_dumps, pair_up, scan, warnings,
+    AuthMode, Clock, Compare, ComponentName, LocalDump, Situation, Timestamp, Verdict, Warning,
+    local_dumps, pair_up, scan, warnings,
 };
 
 use std::collections::BTreeMap;
@@ -70,26 +71,50 @@ pub async fn current(
     let env = settings.env()?;
     let auth_mode = settings.auth_mode(env.as_ref())?;
     let schedule = routine.schedule(settings.time_zone()?)?;
+    let now = SystemClock.now();
+    let folder = &settings.backups;
+    let (mut dumps, newest, retention_days) = match archived(session, settings, now).await {
+        Ok((dumps, newest)) => (dumps, newest, routine.retention_days),
+        // That no store can be asked is told by whoever pushes; what can be seen here is said all the same.
+        Err(_) => {
+            let dumps = local_dumps(&[], folder, Compare::Names, |_| false).await?;
+            (dumps, Some(now), None)
+        }
+    };
+    // Where sign-in is local, a zitadel dump is left over from before: nothing archives it.
+    let matters = |dump: &LocalDump| {
+        auth_mode == AuthMode::Oidc || dump.name.component == ComponentName::app()
+    };
+    dumps.retain(matters);
+    let pairing = pair_up(scan(&settings.backups)?, auth_mode, &[]);
+    let lone = pairing.lone.into_iter().map(|half| half.path);
+    let lone: Vec<_> = lone.collect();
+    Ok(warnings(&Situation {
+        now,
+        dumps: &dumps,
+        lone: &lone,
+        newest,
+        schedule: &schedule,
+        retention_days,
+    }))
+}
+
+/// The dumps, with what is off-site of them, and when the newest sound archive was captured.
+async fn archived(
+    session: &Session,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<(Vec<LocalDump>, Option<Timestamp>), Failure> {
     let stores = session.reading(settings).await?;
     let standing = session.standing(&stores).await?;
     let archives = standing.merged().archives;
     let sound = archives
         .iter()
         .filter(|archive| archive.verdict == Verdict::Sound);
-    let dumps = local_dumps(&stores.contexts, &settings.backups, Compare::Names, |_| {
-        true
-    })
-    .await?;
-    let pairing = pair_up(scan(&settings.backups)?, auth_mode, &[]);
-    let lone = pairing.lone.into_iter().map(|half| half.path);
-    // Where sign-in is local, a zitadel dump is left over from before, and nobody's half.
-    let lone: Vec<_> = lone.filter(|_| auth_mode == AuthMode::Oidc).collect();
-    Ok(warnings(&Situation {
-        now: SystemClock.now(),
-        dumps: &dumps,
-        lone: &lone,
-        newest: sound.map(|archive| archive.captured_at).max(),
-        schedule: &schedule,
-        retention_days: routine.retention_days,
-    }))
+    // One of tomorrow, made while a clock was wrong, says nothing about today.
+    let times = sound.map(|archive| archive.captured_at);
+    let newest = times.filter(|time| *time <= now + AGAIN).max();
+    let folder = &settings.backups;
+    let dumps = local_dumps(&stores.contexts, folder, Compare::Names, |_| true).await?;
+    Ok((dumps, newest))
 }

@@ -39,6 +39,8 @@ pub struct Expiry {
     pub now: Timestamp,
     /// So many bytes have to be freed for the next dumps.
     pub to_free: u64,
+    /// Whether dumps that are not off-site may go for that, too, if it helps.
+    pub forced: bool,
 }
 
 /// Why a dump goes.
@@ -59,6 +61,8 @@ pub struct Removal {
     pub path: PathBuf,
     /// How large it is.
     pub bytes: u64,
+    /// The time in its name.
+    pub stamp: DateTime,
     /// Why.
     pub reason: Reason,
     modified_at: Timestamp,
@@ -102,24 +106,14 @@ pub fn plan(dumps: &[LocalDump], expiry: &Expiry) -> ExpiryPlan {
     let (off_site, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|d| d.off_site);
     let (old, young): (Vec<_>, Vec<_>) = off_site.into_iter().partition(|d| is_old(d));
     let mut plan = ExpiryPlan::default();
-    let mut freed = 0;
-    let mut take = |dumps: Vec<&LocalDump>, reason: Reason| {
-        for dump in dumps {
-            if reason != Reason::Old && freed >= expiry.to_free {
-                break;
-            }
-            freed += dump.bytes;
-            plan.removals.push(Removal {
-                path: dump.path.clone(),
-                bytes: dump.bytes,
-                reason,
-                modified_at: dump.modified_at,
-            });
-        }
-    };
-    take(old, Reason::Old);
-    take(young, Reason::Room);
-    take(others.clone(), Reason::RoomThoughNotOffSite);
+    plan.removals
+        .extend(old.into_iter().map(|dump| removal(dump, Reason::Old)));
+    plan.make_room(&young, Reason::Room, expiry.to_free);
+    let left = expiry.to_free.saturating_sub(plan.freed());
+    // What never left does not go for nothing.
+    if expiry.forced && left <= others.iter().map(|dump| dump.bytes).sum() {
+        plan.make_room(&others, Reason::RoomThoughNotOffSite, expiry.to_free);
+    }
     let gone: BTreeSet<&Path> = plan.removals.iter().map(|r| r.path.as_path()).collect();
     let stays = |dump: &&&LocalDump| is_old(dump) && !gone.contains(dump.path.as_path());
     plan.held_back = others
@@ -128,6 +122,34 @@ pub fn plan(dumps: &[LocalDump], expiry: &Expiry) -> ExpiryPlan {
         .map(|d| d.path.clone())
         .collect();
     plan
+}
+
+impl ExpiryPlan {
+    /// Adds dumps until there is room; of a pair all halves go, or none.
+    fn make_room(&mut self, dumps: &[&LocalDump], reason: Reason, to_free: u64) {
+        let mut last = None;
+        for dump in dumps {
+            if self.freed() >= to_free && last != Some(dump.name.stamp) {
+                break;
+            }
+            last = Some(dump.name.stamp);
+            self.removals.push(removal(dump, reason));
+        }
+    }
+
+    fn freed(&self) -> u64 {
+        self.removals.iter().map(|removal| removal.bytes).sum()
+    }
+}
+
+fn removal(dump: &LocalDump, reason: Reason) -> Removal {
+    Removal {
+        path: dump.path.clone(),
+        bytes: dump.bytes,
+        stamp: dump.name.stamp,
+        reason,
+        modified_at: dump.modified_at,
+    }
 }
 
 /// The newest stamp of each database.
@@ -191,6 +213,7 @@ mod tests {
             retention_days,
             now: now(),
             to_free,
+            forced: true,
         }
     }
 
@@ -243,9 +266,14 @@ mod tests {
         assert_eq!(reasons(&enough), [Reason::Room; 4]);
         let more = plan(&dumps, &expiry(Some(30), 401));
         assert_eq!(more.removals[4].reason, Reason::RoomThoughNotOffSite);
-        assert_eq!(more.removals.len(), 5);
-        let all = plan(&dumps, &expiry(Some(30), u64::MAX));
+        assert_eq!(more.removals.len(), 6, "a pair goes as a whole");
+        let all = plan(&dumps, &expiry(Some(30), 600));
         assert_eq!(all.removals.len(), 6);
+        let unforced = Expiry {
+            forced: false,
+            ..expiry(Some(30), 600)
+        };
+        assert_eq!(reasons(&plan(&dumps, &unforced)), [Reason::Room; 4]);
         let newest = [&dumps[0].path, &dumps[1].path];
         assert!(
             all.removals
@@ -256,12 +284,20 @@ mod tests {
     }
 
     #[test]
+    fn what_never_left_stays_if_there_would_be_no_room_all_the_same() -> Outcome {
+        let dumps = nights(4, &[])?;
+        assert!(plan(&dumps, &expiry(None, 601)).removals.is_empty());
+        assert_eq!(plan(&dumps, &expiry(None, 1)).removals.len(), 2);
+        Ok(())
+    }
+
+    #[test]
     fn the_newest_stays_however_old_it_is() -> Outcome {
         let mut dumps = nights(1, &[0])?;
         for dump in &mut dumps {
             dump.modified_at = now() - DAY * 500;
         }
-        assert!(plan(&dumps, &expiry(Some(1), u64::MAX)).removals.is_empty());
+        assert!(plan(&dumps, &expiry(Some(1), 1)).removals.is_empty());
         Ok(())
     }
 
@@ -275,7 +311,7 @@ mod tests {
             let state = FileState::of(&dump.path)?;
             (dump.bytes, dump.modified_at) = (state.bytes, state.modified_at());
         }
-        let plan = plan(&dumps, &expiry(None, u64::MAX));
+        let plan = plan(&dumps, &expiry(None, 2));
         assert_eq!(plan.removals.len(), 2);
         fs::write(&plan.removals[0].path, b"more")?;
         assert!(matches!(

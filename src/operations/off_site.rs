@@ -1,7 +1,8 @@
 //! Off-site: which dumps of the backups folder a sound archive holds.
 //!
-//! Promise: a dump counts as off-site only if a store shows, at this moment, every blob of a sound and
-//! verified archive that holds a dump of its name, its size and, where bytes are compared, its digest.
+//! Promise: a dump counts as off-site only if every store that can be read shows, at this moment, every
+//! blob of a sound and verified archive that holds a dump of its name, its size and, where bytes are
+//! compared, its digest.
 
 use crate::operations::catalog::{Catalog, Summary, load};
 use crate::operations::context::Context;
@@ -94,9 +95,8 @@ impl Held {
         let catalog = standing.merged();
         let mut stores = Vec::new();
         for reached in standing.reached {
-            if let Ok(shown) = reached.context.store.blob_sizes().await {
-                stores.push((reached.context, shown));
-            }
+            let shown = reached.context.store.blob_sizes().await?;
+            stores.push((reached.context, shown));
         }
         Ok(Self {
             catalog,
@@ -141,15 +141,11 @@ impl Held {
         if let Some(known) = self.whole.get(&archive.id) {
             return *known;
         }
-        let mut is_whole = false;
+        let mut is_whole = !self.stores.is_empty();
         for (context, shown) in &self.stores {
-            if let Ok(loaded) = load(context, archive.sequence).await
-                && loaded.id() == archive.id
-                && loaded.lost_blob(shown).is_none()
-            {
-                is_whole = true;
-                break;
-            }
+            let loaded = load(context, archive.sequence).await;
+            is_whole &= loaded
+                .is_ok_and(|loaded| loaded.id() == archive.id && loaded.lost_blob(shown).is_none());
         }
         self.whole.insert(archive.id, is_whole);
         is_whole

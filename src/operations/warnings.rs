@@ -63,8 +63,10 @@ pub fn warnings(situation: &Situation<'_>) -> Vec<Warning> {
 }
 
 fn overdue(situation: &Situation<'_>) -> Option<Warning> {
-    let newest = situation.newest?;
-    let ticks = situation.schedule.between(newest, situation.now - GRACE)?;
+    // Without any archive it is the oldest dump that waits for one.
+    let oldest = situation.dumps.iter().map(|dump| dump.modified_at).min();
+    let since = situation.newest.or(oldest)?;
+    let ticks = situation.schedule.between(since, situation.now - GRACE)?;
     // An archive that is made of a tick's dumps is captured at the tick or shortly after it.
     let (runs, have) = match ticks.count {
         1 => ("run".to_owned(), "has"),
@@ -73,9 +75,14 @@ fn overdue(situation: &Situation<'_>) -> Option<Warning> {
     Some(Warning {
         code: "archive-overdue",
         about: String::new(),
-        message: format!(
-            "the newest sound archive is of {newest}, and since then {runs} of the schedule {have} brought none"
-        ),
+        message: match situation.newest {
+            Some(newest) => format!(
+                "the newest sound archive is of {newest}, and since then {runs} of the schedule {have} brought none"
+            ),
+            None => format!(
+                "there is no sound archive, and there are dumps of {since:.0}; since then {runs} of the schedule {have} brought none"
+            ),
+        },
     })
 }
 
@@ -95,7 +102,8 @@ fn about_to_go(situation: &Situation<'_>, dump: &LocalDump) -> Option<Warning> {
 fn waits(situation: &Situation<'_>, half: &Path) -> Option<Warning> {
     let dump = situation.dumps.iter().find(|dump| dump.path == half)?;
     let waited = situation.now.duration_since(dump.modified_at);
-    (waited > WAITS).then(|| Warning {
+    // One that is archived has had its partner.
+    (waited > WAITS && !dump.off_site).then(|| Warning {
         code: "half-waits",
         about: half.display().to_string(),
         message: format!(

@@ -26,6 +26,9 @@ pub struct Heartbeat {
     pub status: String,
     /// How many pairs are there that are not archived.
     pub pending: u64,
+    /// Whether what it looks at cannot be seen.
+    #[serde(default)]
+    pub is_blind: bool,
     /// Since when nothing could be stored, if that is so.
     pub failing_since: Option<Timestamp>,
 }
@@ -155,6 +158,7 @@ mod tests {
             next_seconds: 60,
             status: "waiting".into(),
             pending: 2,
+            is_blind: false,
             failing_since: None,
         })
     }

@@ -13,7 +13,8 @@ use sealift::Clock;
 /// # Errors
 /// The first [`Failure`], after all the rest was done.
 pub async fn run(session: &Session, args: &SidecarArgs, output: &Output) -> Result<Exit, Failure> {
-    let name = SystemClock.now().strftime("%Y%m%d-%H%M%S").to_string();
+    let now = SystemClock.now().to_zoned(session.settings()?.time_zone()?);
+    let name = now.strftime("%Y%m%d-%H%M%S").to_string();
     let tonight = run_night(session, args, output, &name).await;
     output.result(&tonight.document, String::new)?;
     let mut failures = tonight.failures.into_iter();

@@ -4,9 +4,13 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, count};
 use crate::cli::session::{Session, SystemClock};
-use sealift::{Clock, Heartbeat, Pulse};
+use jiff::SignedDuration;
+use sealift::{Clock, Heartbeat, Pulse, Timestamp};
 use serde::Serialize;
 use std::path::Path;
+
+/// A store that is away for so long is not away for a moment.
+const FAILING: SignedDuration = SignedDuration::from_hours(6);
 
 #[derive(Serialize)]
 struct Document {
@@ -23,15 +27,34 @@ pub fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
     if services.is_empty() {
         let state = settings.state.display();
         let failure = Failure::failed(format!("no service runs here: no heartbeat in {state}"));
-        return Err(failure.hint("start one: sealift watch"));
+        return Err(failure.hint("start one: sealift watch, or sealift run"));
     }
     let now = SystemClock.now();
     for service in &services {
         alive(service, service.pulse(now), &settings.state)?;
+        works(service, now)?;
     }
     let document = Document { services };
     output.result(&document, || document.services.iter().map(text).collect())?;
     Ok(Exit::Done)
+}
+
+/// A service that is alive and does nothing is not well.
+fn works(heartbeat: &Heartbeat, now: Timestamp) -> Result<(), Failure> {
+    let Heartbeat {
+        service, status, ..
+    } = heartbeat;
+    if heartbeat.is_blind {
+        let failure = Failure::failed(format!("{service} is blind: {status}"));
+        return Err(failure.hint("is the folder there, and mounted? --backups"));
+    }
+    match heartbeat.failing_since {
+        Some(since) if now.duration_since(since) > FAILING => {
+            let what = format!("{service} is alive, but nothing could be stored since {since}");
+            Err(Failure::failed(what).hint("sealift doctor"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn alive(heartbeat: &Heartbeat, pulse: Pulse, state: &Path) -> Result<(), Failure> {

@@ -4,12 +4,14 @@ use crate::cli::args::sidecar::SidecarArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::heart::{Beat, Heart};
+use crate::cli::messenger::Messenger;
 use crate::cli::night::run_night;
 use crate::cli::output::{Output, count, failure, note};
 use crate::cli::session::{Session, SystemClock};
 use crate::cli::settings::Settings;
 use crate::cli::sidecar_settings::{Databases, Routine, instance_variables};
 use crate::cli::warnings::Warner;
+use jiff::tz::TimeZone;
 use sealift::{Came, Clock, DueRun, Run, Sidecar, Timestamp, create_private_folder, serve};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -62,6 +64,14 @@ struct Host<'a> {
     failing_since: Option<Timestamp>,
 }
 
+impl Host<'_> {
+    /// The local time of a tick, as in the names of dumps.
+    fn name(&self, tick: Timestamp) -> String {
+        let zone = self.settings.time_zone().unwrap_or(TimeZone::UTC);
+        tick.to_zoned(zone).strftime("%Y%m%d-%H%M%S").to_string()
+    }
+}
+
 impl Sidecar for Host<'_> {
     fn now(&self) -> Timestamp {
         SystemClock.now()
@@ -72,12 +82,27 @@ impl Sidecar for Host<'_> {
     }
 
     async fn remember(&mut self, run: &Run) {
-        if let Err(failure) = self.session.remember_run(&self.settings, run).await {
+        if let Err(failure) = self.session.remember_run(&self.settings, run) {
             note(
                 "warning",
                 &format!("the run is not remembered: {}", failure.message),
             );
         }
+    }
+
+    fn clock_was_set_back(&mut self) {
+        note(
+            "warning",
+            "the clock was set back; the schedule goes on from now",
+        );
+    }
+
+    async fn gave_up(&mut self, run: &Run) {
+        let what = "its process was ended twice before it came to an end";
+        let line = format!("FAILED run {}: {what}", self.name(run.tick));
+        Messenger::new(self.session, self.args)
+            .call_for_help(&line)
+            .await;
     }
 
     async fn run(&mut self, due: &DueRun) -> Came {
@@ -94,7 +119,7 @@ impl Sidecar for Host<'_> {
                 "the last run did not come to its end; it is tried once more",
             );
         }
-        let name = due.tick.strftime("%Y%m%d-%H%M%S").to_string();
+        let name = self.name(due.tick);
         let night = run_night(self.session, self.args, self.output, &name);
         let tonight = self.heart.during("a run is under way", night).await;
         // Whoever reads this is not there any more if it fails.
@@ -123,6 +148,7 @@ impl Sidecar for Host<'_> {
         let beat = Beat {
             status: format!("waiting for the next run, at {next}"),
             pending: 0,
+            is_blind: false,
             failing_since: self.failing_since,
         };
         self.heart.beat(beat, time);

@@ -171,8 +171,18 @@ impl World for Watcher<'_> {
             let _ = self.output.line(&line);
         }
         let since = |since: Duration| ago(self.now().saturating_sub(since));
+        let mut status = format!("{pairs}, {} of them not archived", step.pending);
+        let waiting = step.waiting.len() as u64;
+        if waiting > 0 {
+            let halves = count(waiting, "dump");
+            status += &format!("; without its other half: {halves}");
+        }
+        if step.is_blind {
+            status = format!("{} cannot be read", self.backups.display());
+        }
         let beat = Beat {
-            status: format!("{pairs}, {} of them not archived", step.pending),
+            status,
+            is_blind: step.is_blind,
             pending: step.pending as u64,
             failing_since: step.failing_since.and_then(since),
         };

@@ -12,6 +12,7 @@ mod partial;
 mod space;
 mod stamp;
 
+pub use partial::remove_leftovers;
 pub use space::space_needed;
 
 use crate::formats::envkeys::EnvKeys;
@@ -142,7 +143,7 @@ pub fn dump(
     monitor: &dyn Monitor,
     cancel: &Cancel,
 ) -> Result<Dumped, DumpRunError> {
-    partial::remove_leftovers(&request.backups, monitor)?;
+    remove_leftovers(&request.backups, monitor)?;
     let names: Vec<_> = request
         .databases()
         .map(|(component, _)| component)

@@ -188,7 +188,7 @@ fn rename_all(partials: &[Partial], names: &[PathBuf]) -> Result<bool, FileError
 }
 
 /// Removes the partials of runs that were killed.
-pub(super) fn remove_leftovers(folder: &Path, monitor: &dyn Monitor) -> Result<(), FileError> {
+pub fn remove_leftovers(folder: &Path, monitor: &dyn Monitor) -> Result<(), FileError> {
     let unreadable = || FileError::new("read the folder", folder);
     for entry in fs::read_dir(folder).map_err(unreadable())? {
         let entry = entry.map_err(unreadable())?;

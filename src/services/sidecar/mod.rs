@@ -10,7 +10,7 @@ mod step;
 mod year;
 
 pub use night::{Night, NightReport, night};
-pub use step::{DueRun, Next, next};
+pub use step::{DueRun, Next, is_ahead, is_given_up, next};
 
 use crate::formats::schedule::Schedule;
 use crate::ports::index::Run;
@@ -32,6 +32,10 @@ pub trait Sidecar {
     async fn last_run(&mut self) -> Option<Run>;
     /// Remembers a run.
     async fn remember(&mut self, run: &Run);
+    /// Says that the clock was set back, so that what is known of earlier runs is of no use.
+    fn clock_was_set_back(&mut self);
+    /// Calls for help: a run was cut off, again and again, and is not tried any more.
+    async fn gave_up(&mut self, run: &Run);
     /// Does what there is to do at a tick.
     async fn run(&mut self, due: &DueRun) -> Came;
     /// Shows that it is alive, and waits for so long at most; `next` is the next tick. `false` once it is
@@ -52,10 +56,20 @@ pub enum Came {
 
 /// Runs until it is to stop.
 pub async fn serve(schedule: &Schedule, sidecar: &mut impl Sidecar) {
-    let since = sidecar.now();
+    let mut since = sidecar.now();
     let mut last = sidecar.last_run().await;
+    if let Some(run) = last.as_mut().filter(|run| is_given_up(run)) {
+        sidecar.gave_up(run).await;
+        run.ended_at = Some(since);
+        run.failure = Some("it was cut off".into());
+        sidecar.remember(run).await;
+    }
     loop {
         let now = sidecar.now();
+        if is_ahead(since, last.as_ref(), now) {
+            sidecar.clock_was_set_back();
+            (since, last) = (now, None);
+        }
         match next(schedule, since, last.as_ref(), now) {
             Next::Wait(tick) => {
                 let left = Duration::try_from(now.duration_until(tick)).unwrap_or_default();
@@ -76,8 +90,11 @@ pub async fn serve(schedule: &Schedule, sidecar: &mut impl Sidecar) {
                 run.failure = match sidecar.run(&due).await {
                     Came::Well => None,
                     Came::Failed(failure) => Some(failure),
-                    // It counts as not ended, and is tried again when the process is back.
-                    Came::CutShort => return,
+                    // It has not ended, and what was asked for is no attempt that failed.
+                    Came::CutShort => {
+                        run.attempts -= 1;
+                        return sidecar.remember(&run).await;
+                    }
                 };
                 run.ended_at = Some(sidecar.now());
                 sidecar.remember(&run).await;

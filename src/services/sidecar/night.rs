@@ -67,8 +67,8 @@ pub async fn night<N: Night>(steps: &mut N, name: &str) -> NightReport<N::Failur
             line += &format!("; and {other}");
         }
     }
-    steps.call_for_help(&line).await;
     steps.ping(Ping::Failure, &line).await;
+    steps.call_for_help(&line).await;
     NightReport::Ended(failures)
 }
 
@@ -142,8 +142,8 @@ mod tests {
             "dump",
             "push",
             "expire",
-            "FAILED run 20260101-030000: dump failed; and push failed",
             "Failure",
+            "FAILED run 20260101-030000: dump failed; and push failed",
         ];
         assert_eq!(heard(&["push", "dump"], None).await, all);
     }

@@ -35,13 +35,23 @@ pub struct DueRun {
     pub attempt: u32,
 }
 
+/// Whether the clock was set back since the newest run, or since the start: what is known is of no use then.
+#[must_use]
+pub fn is_ahead(since: Timestamp, last: Option<&Run>, now: Timestamp) -> bool {
+    now.duration_until(last.map_or(since, |run| run.tick)) > SET_BACK
+}
+
+/// Whether a run was cut off for the last time.
+#[must_use]
+pub fn is_given_up(run: &Run) -> bool {
+    run.ended_at.is_none() && run.attempts >= ATTEMPTS
+}
+
 /// What is due now; `since` is when the sidecar was started, and `last` its newest run.
 #[must_use]
 pub fn next(schedule: &Schedule, since: Timestamp, last: Option<&Run>, now: Timestamp) -> Next {
     let from = last.map_or(since, |run| run.tick);
-    let is_ahead = now.duration_until(from) > SET_BACK;
-    let from = if is_ahead { now } else { from };
-    let cut_off = last.filter(|run| run.ended_at.is_none() && !is_ahead);
+    let cut_off = last.filter(|run| run.ended_at.is_none());
     if let Some(ticks) = schedule.between(from, now) {
         let missed = ticks.count - 1 + u32::from(cut_off.is_some());
         return Next::Run(DueRun {
@@ -50,7 +60,7 @@ pub fn next(schedule: &Schedule, since: Timestamp, last: Option<&Run>, now: Time
             attempt: 1,
         });
     }
-    if let Some(run) = cut_off.filter(|run| run.attempts < ATTEMPTS) {
+    if let Some(run) = cut_off.filter(|run| !is_given_up(run)) {
         return Next::Run(DueRun {
             tick: run.tick,
             missed: run.missed,
@@ -58,4 +68,63 @@ pub fn next(schedule: &Schedule, since: Timestamp, last: Option<&Run>, now: Time
         });
     }
     Next::Wait(schedule.after(from).unwrap_or(Timestamp::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::tz::TimeZone;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    fn run(tick: Timestamp, attempts: u32, ended_at: Option<Timestamp>) -> Run {
+        Run {
+            tick,
+            missed: 0,
+            attempts,
+            started_at: tick,
+            ended_at,
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_noticed_and_one_that_was_corrected_is_waited_for() -> Outcome {
+        let tick = "2026-03-12T12:00:00Z".parse()?;
+        for (now, ahead) in [
+            ("2026-03-12T12:00:00Z", false),
+            ("2026-03-12T11:00:00Z", false),
+            ("2026-03-12T10:59:59Z", true),
+            ("2026-03-10T12:00:00Z", true),
+        ] {
+            let now = now.parse()?;
+            let last = run(tick, 1, Some(tick));
+            assert_eq!(is_ahead(now, Some(&last), now), ahead, "{now}");
+            assert_eq!(is_ahead(tick, None, now), ahead, "{now}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_run_that_was_cut_off_is_tried_once_more_and_counted_by_the_next() -> Outcome {
+        let schedule = Schedule::parse("0 * * * *", TimeZone::UTC)?;
+        let tick: Timestamp = "2026-03-12T12:00:00Z".parse()?;
+        let soon = tick + SignedDuration::from_mins(5);
+        let next = |attempts, now| next(&schedule, tick, Some(&run(tick, attempts, None)), now);
+        let again = DueRun {
+            tick,
+            missed: 0,
+            attempt: 2,
+        };
+        assert_eq!(next(1, soon), Next::Run(again));
+        let one_later = tick + SignedDuration::from_hours(1);
+        assert_eq!(next(2, soon), Next::Wait(one_later));
+        let later = DueRun {
+            tick: one_later,
+            missed: 1,
+            attempt: 1,
+        };
+        assert_eq!(next(2, one_later), Next::Run(later));
+        Ok(())
+    }
 }

@@ -70,6 +70,7 @@ impl World {
             retention_days: Some(RETENTION_DAYS),
             now: self.now,
             to_free,
+            forced: true,
         };
         for removal in plan(&self.dumps, &expiry).removals {
             let Some(place) = self.dumps.iter().position(|dump| dump.path == removal.path) else {
@@ -167,6 +168,12 @@ impl Sidecar for World {
         self.begun += u32::from(run.ended_at.is_none() && run.attempts == 1);
         self.runs.insert(run.tick, run.clone());
     }
+
+    fn clock_was_set_back(&mut self) {
+        self.wrong.push("the clock was not set back".into());
+    }
+
+    async fn gave_up(&mut self, _run: &Run) {}
 
     async fn run(&mut self, due: &DueRun) -> Came {
         let name = due.tick.to_string();

@@ -134,6 +134,8 @@ pub struct Step {
     pub waiting: Vec<Waiting>,
     /// Since when nothing could be stored.
     pub failing_since: Option<Duration>,
+    /// Whether the folder cannot be read.
+    pub is_blind: bool,
     /// What is to be told.
     pub news: Vec<News>,
 }
@@ -199,6 +201,7 @@ impl State {
                 self.take_in(now, sight, &mut step.news)
             }
             Err(complaint) => {
+                step.is_blind = true;
                 if self.blind.as_ref() != Some(&complaint) {
                     step.news.push(News::Blind(complaint.clone()));
                     self.blind = Some(complaint);
