@@ -3,6 +3,7 @@
 //! Promise: what goes wrong on the way is a warning, and never hides what was to be told.
 
 use crate::cli::args::sidecar::SidecarArgs;
+use crate::cli::failure::Failure;
 use crate::cli::output::alarm;
 use crate::cli::session::Session;
 use crate::cli::settings::Settings;
@@ -59,10 +60,20 @@ impl<'a> Messenger<'a> {
         self.session.monitor.warn(&warning);
     }
 
-    /// Settings that are wrong by now have been told of where they matter most.
+    /// The settings as they are now, if they are not wrong by now.
     fn settings(&self) -> Option<(Settings, Routine)> {
-        let settings = self.session.settings().ok()?;
-        let routine = Routine::read(self.args, &settings).ok()?;
-        Some((settings, routine))
+        let read = || {
+            let settings = self.session.settings()?;
+            let routine = Routine::read(self.args, &settings)?;
+            Ok::<_, Failure>((settings, routine))
+        };
+        match read() {
+            Ok(found) => Some(found),
+            Err(failure) => {
+                let warning = format!("nobody can be told: {}", failure.message);
+                self.session.monitor.warn(&warning);
+                None
+            }
+        }
     }
 }

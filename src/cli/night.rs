@@ -160,7 +160,11 @@ impl Night for Steps<'_> {
         };
         let settings = self.session.settings()?;
         let mut teller = Teller::new(&self.session, self.output);
-        let mut tell = |what: Told<'_>| teller.tell(what);
+        // That there is nothing is news after a push by hand alone.
+        let mut tell = |what: Told<'_>| match what {
+            Told::Nothing(_) => Ok(()),
+            what => teller.tell(what),
+        };
         let report = push_pairs(&self.session, settings, job, &mut tell).await?;
         let outcome = outcome(report);
         for line in &outcome.archives {
@@ -248,8 +252,14 @@ impl Steps<'_> {
                 format!("archive {} is suspect: {}", line.sequence, codes.join(", "))
             })
             .collect();
+        let suspect = self
+            .document
+            .archives
+            .iter()
+            .rfind(|line| line.verdict == Verdict::Suspect);
+        let hint = suspect.map(|line| format!("sealift show {}", line.sequence));
         let failure = Failure::failed(named.join("; ")).exit(Exit::Suspect);
-        failure.hint("sealift push says what to do")
+        failure.hint(hint.unwrap_or_else(|| "sealift list".into()))
     }
 
     fn behind(&self) -> Failure {
@@ -324,27 +334,7 @@ impl Steps<'_> {
             last = Some(removal.stamp);
             failed = failed.or(self.carry_out(&removal)?);
         }
-        if room == Room::Enough {
-            self.tell_held_back(&plan.held_back, mode);
-        }
         failed.map_or(Ok(()), |failure| Err(StepFailed(failure)))
-    }
-
-    fn tell_held_back(&self, held_back: &[PathBuf], mode: AuthMode) {
-        for path in held_back {
-            let name = path.file_name().and_then(|name| name.to_str());
-            // Where sign-in is local, nothing ever archives it.
-            let is_left_over = mode == AuthMode::Local && name.is_some_and(is_zitadels);
-            let why = if is_left_over {
-                "sign-in is local now, so nothing archives it; remove it if it is of no use"
-            } else {
-                "it is in no sound archive"
-            };
-            self.session.monitor.warn(&format!(
-                "{} is old enough to go, and stays: {why}",
-                path.display()
-            ));
-        }
     }
 
     /// The dumps, and whether they are off-site; while no store can be asked, none is known to be.
@@ -426,10 +416,6 @@ fn shortage(settings: &Settings, mode: AuthMode) -> Result<u64, Failure> {
     }
     let needed = space_needed(&settings.backups, &components)?;
     Ok(needed.saturating_sub(free_space(&settings.backups)?))
-}
-
-fn is_zitadels(name: &str) -> bool {
-    name.starts_with("zitadel-") || name.ends_with("-zitadel.dump")
 }
 
 impl From<DumpedHalf> for DumpLine {

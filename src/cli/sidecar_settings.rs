@@ -86,7 +86,10 @@ impl Routine {
         };
         let days = file.retention_days.map(|days| days.to_string());
         let days = word(&args.retention_days, "BACKUP_RETENTION_DAYS", &days);
-        let days = days.map(|days| parse("retention_days", &days));
+        let days = days.map(|days| {
+            let wrong = format!("the setting retention_days: {days:?} is no number of days, as 14");
+            days.parse().map_err(|_| Failure::usage(wrong))
+        });
         let ping_url = word(&args.ping_url, "SEALIFT_PING_URL", &file.ping_url);
         Ok(Self {
             pattern: word(&args.schedule, "BACKUP_CRON", &file.schedule),

@@ -13,22 +13,35 @@ use sealift::{
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How often a service looks.
-const OFTEN: Duration = Duration::from_hours(1);
 /// How often it says the same.
 const AGAIN: Duration = Duration::from_hours(24);
 
 /// Looks now and then, and says the same once a day.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Warner {
+    often: Duration,
     looked: Option<Instant>,
     told: BTreeMap<(&'static str, String), Instant>,
 }
 
 impl Warner {
+    /// One that looks so often.
+    pub fn every(often: Duration) -> Self {
+        Self {
+            often,
+            looked: None,
+            told: BTreeMap::new(),
+        }
+    }
+
     /// Whether it is time to look.
     pub fn is_due(&self) -> bool {
-        self.looked.is_none_or(|at| at.elapsed() >= OFTEN)
+        self.looked.is_none_or(|at| at.elapsed() >= self.often)
+    }
+
+    /// Somebody else has looked just now.
+    pub fn has_looked(&mut self) {
+        self.looked = Some(Instant::now());
     }
 
     /// What is to be told now. What cannot be looked at is no news: pushes fail for the same reason, and
@@ -73,13 +86,13 @@ pub async fn current(
     let schedule = routine.schedule(settings.time_zone()?)?;
     let now = SystemClock.now();
     let folder = &settings.backups;
-    let (mut dumps, newest, retention_days) = match archived(session, settings, now).await {
-        Ok((dumps, newest)) => (dumps, newest, routine.retention_days),
+    let seen = archived(session, settings, now).await;
+    let (mut dumps, newest, retention_days) = if let Ok((dumps, newest)) = seen {
+        (dumps, newest, routine.retention_days)
+    } else {
         // That no store can be asked is told by whoever pushes; what can be seen here is said all the same.
-        Err(_) => {
-            let dumps = local_dumps(&[], folder, Compare::Names, |_| false).await?;
-            (dumps, Some(now), None)
-        }
+        let dumps = local_dumps(&[], folder, Compare::Names, |_| false).await?;
+        (dumps, Some(now), None)
     };
     // Where sign-in is local, a zitadel dump is left over from before: nothing archives it.
     let matters = |dump: &LocalDump| {

@@ -190,7 +190,7 @@ fn what_is_about_to_be_lost_is_said_and_somebody_is_called() -> Outcome {
     let told = fs::read_to_string(&told)?;
     for part in [
         "WARNING: the newest sound archive is of 2026-01-01T03:00:00Z",
-        "is 4 days old and in no sound archive; dumps are removed after 5 days",
+        "is 4 days old and in no sound archive; sealift keeps it, and lazyit's own sidecar removes dumps after 5 days",
         "has waited 97 hours for the zitadel dump taken with it",
     ] {
         assert_eq!(count(&told, part), 1, "{part}: {told}");

@@ -1,12 +1,14 @@
 //! `sealift doctor`: is everything as it should be, and what does each store really do?
 
+use crate::cli::args::sidecar::SidecarArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
-use crate::cli::session::Session;
+use crate::cli::session::{Session, SystemClock};
 use crate::cli::settings::Settings;
+use crate::cli::sidecar_settings::Routine;
 use crate::cli::store_check::check_store;
-use sealift::{Refusal, StoreError};
+use sealift::{Clock, Refusal, StoreError};
 use serde::Serialize;
 use std::fmt::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -105,6 +107,7 @@ pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
         checks: Vec::new(),
     };
     check_host(&settings, &mut checks);
+    check_routine(&settings, &mut checks);
     check_stores(session, &settings, &mut checks).await;
     // What was not waited for is no fault.
     session.cancel.check()?;
@@ -161,6 +164,32 @@ fn check_host(settings: &Settings, checks: &mut Checks) {
     match settings.time_zone() {
         Ok(_) => checks.ok("time-zone", "the time zone of the stamps is known"),
         Err(failure) => checks.failure("time-zone", failure),
+    }
+}
+
+/// What `run`, `dump` and `watch` are told.
+fn check_routine(settings: &Settings, checks: &mut Checks) {
+    checks.of("the schedule, and who is told");
+    let read = || {
+        let routine = Routine::read(&SidecarArgs::default(), settings)?;
+        let schedule = routine.schedule(settings.time_zone()?)?;
+        Ok::<_, Failure>((routine, schedule.after(SystemClock.now())))
+    };
+    match read() {
+        Err(failure) => checks.failure("routine", failure),
+        Ok((routine, next)) => {
+            let next = next.map(|next| next.to_string()).unwrap_or_default();
+            let told = match (&routine.ping_url, &routine.on_failure) {
+                (None, None) => "nobody is told how run and watch fare",
+                (Some(_), None) => "an address is pinged",
+                (None, Some(_)) => "a command is called on a failure",
+                (Some(_), Some(_)) => "an address is pinged, and a command is called on a failure",
+            };
+            checks.ok(
+                "routine",
+                format!("the next run of the schedule is at {next}; {told}"),
+            );
+        }
     }
 }
 

@@ -16,6 +16,8 @@ use sealift::{Came, Clock, DueRun, Run, Sidecar, Timestamp, create_private_folde
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// Every run looks around; while there is none, this often.
+const DAY: Duration = Duration::from_hours(24);
 /// The service's name, to those who watch over it.
 const SERVICE: &str = "run";
 
@@ -27,6 +29,7 @@ pub async fn run(session: &Session, args: &SidecarArgs, output: &Output) -> Resu
     let settings = session.settings()?;
     settings.push_keys()?;
     settings.stores()?;
+    settings.must_have_env_file()?;
     let env = settings.env()?;
     let auth_mode = settings.auth_mode(env.as_ref())?;
     let variables = instance_variables(env.as_ref());
@@ -44,7 +47,7 @@ pub async fn run(session: &Session, args: &SidecarArgs, output: &Output) -> Resu
         output,
         heart: Heart::new(SERVICE, &settings.state),
         settings,
-        warner: Warner::default(),
+        warner: Warner::every(DAY),
         failing_since: None,
     };
     serve(&schedule, &mut host).await;
@@ -131,6 +134,7 @@ impl Sidecar for Host<'_> {
             failure(failed);
         }
         let first = tonight.failures.into_iter().next();
+        self.warner.has_looked();
         self.failing_since = match &first {
             None => None,
             Some(_) => self.failing_since.or(Some(SystemClock.now())),

@@ -9,6 +9,7 @@ use crate::cli::output::{Output, count, failure, note};
 use crate::cli::pushing::{Became, Job, Line, Report, Told, Which, push_pairs};
 use crate::cli::session::Session;
 use crate::cli::settings::Settings;
+use crate::cli::sidecar_settings::Routine;
 use crate::cli::store_states::StoreState;
 use crate::cli::telling::{archive_line, tell_archive};
 use crate::cli::warnings::Warner;
@@ -24,6 +25,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
+/// How often it looks around for what is about to be lost.
+const OFTEN: Duration = Duration::from_hours(1);
 /// The service's name, to those who watch over it.
 const SERVICE: &str = "watch";
 
@@ -41,7 +44,9 @@ pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
     let settings = session.settings()?;
     settings.stores()?;
     settings.push_keys()?;
-    settings.time_zone()?;
+    settings.must_have_env_file()?;
+    let nobody = SidecarArgs::default();
+    Routine::read(&nobody, &settings)?.schedule(settings.time_zone()?)?;
     let mode = mode(&settings)?;
     create_private_folder(&settings.state)?;
     let changed = Arc::new(Notify::new());
@@ -61,9 +66,9 @@ pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
         complaints: BTreeSet::new(),
         suspects: BTreeSet::new(),
         archived: 0,
-        nobody: SidecarArgs::default(),
-        warner: Warner::default(),
-        is_failing: false,
+        nobody,
+        warner: Warner::every(OFTEN),
+        failing: None,
     };
     watch(&mut watcher, settings.poll).await;
     watcher.heart.stop();
@@ -97,8 +102,8 @@ struct Watcher<'a> {
     /// The flags of the sidecar, of which there are none here: environment and files have the settings.
     nobody: SidecarArgs,
     warner: Warner,
-    /// Whether the last push failed, which was told then.
-    is_failing: bool,
+    /// Why the last push failed, which was told then.
+    failing: Option<String>,
 }
 
 impl World for Watcher<'_> {
@@ -241,9 +246,9 @@ impl World for Watcher<'_> {
             let found = self.heart.during("looking around", look).await;
             for warning in found {
                 let line = format!("WARNING: {}", warning.message);
-                Messenger::new(self.session, &self.nobody)
-                    .call_for_help(&line)
-                    .await;
+                let messenger = Messenger::new(self.session, &self.nobody);
+                messenger.ping(Ping::Failure, &line).await;
+                messenger.call_for_help(&line).await;
             }
         }
         let rest = tokio::time::sleep(until.saturating_sub(self.now()));
@@ -267,8 +272,8 @@ impl World for Watcher<'_> {
 }
 
 impl Watcher<'_> {
-    /// Tells whoever waits for a word of new archives, and of the first push that fails after one that
-    /// did not.
+    /// Tells whoever waits for a word of new archives, and of a push that fails for another reason than
+    /// the one before.
     async fn send_word(&mut self, round: &Round, log: &[String]) {
         let failure = match &round.end {
             End::Failed(complaint) => Some(complaint.message.clone()),
@@ -284,9 +289,9 @@ impl Watcher<'_> {
                 }),
         };
         let messenger = Messenger::new(self.session, &self.nobody);
-        let was_failing = std::mem::replace(&mut self.is_failing, failure.is_some());
+        let before = std::mem::replace(&mut self.failing, failure.clone());
         match failure {
-            Some(_) if was_failing => {}
+            Some(_) if failure == before => {}
             Some(failure) => {
                 let line = format!("FAILED watch: {failure}");
                 messenger.call_for_help(&line).await;

@@ -326,6 +326,21 @@ impl Settings {
         }
     }
 
+    /// Refuses an env file that was named and is not there: what runs for years must not begin without.
+    ///
+    /// # Errors
+    /// A [`Failure`] that names it.
+    pub fn must_have_env_file(&self) -> Result<(), Failure> {
+        match &self.env_file {
+            Some(path) if self.env()?.is_none() => {
+                let path = path.display();
+                let failure = Failure::usage(format!("there is no env file {path}"));
+                Err(failure.hint(format!("ls -l {path}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// How people sign in: as it was set, else as the env file says, else through Zitadel.
     ///
     /// # Errors

@@ -107,7 +107,7 @@ pub enum DumpRunError {
     },
     /// The disk is too small for what is expected.
     #[error(
-        "the dumps are expected to take {} MiB, and {} has {} MiB free",
+        "the dumps may take {} MiB, of which 64 are to spare, and {} has {} MiB free",
         needed.div_ceil(MIB), folder.display(), free / MIB
     )]
     NoSpace {

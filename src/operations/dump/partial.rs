@@ -188,6 +188,9 @@ fn rename_all(partials: &[Partial], names: &[PathBuf]) -> Result<bool, FileError
 }
 
 /// Removes the partials of runs that were killed.
+///
+/// # Errors
+/// [`FileError`] if the folder cannot be read.
 pub fn remove_leftovers(folder: &Path, monitor: &dyn Monitor) -> Result<(), FileError> {
     let unreadable = || FileError::new("read the folder", folder);
     for entry in fs::read_dir(folder).map_err(unreadable())? {
