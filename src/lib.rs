@@ -8,10 +8,10 @@
 //! | floor | module | what it is |
 //! | --- | --- | --- |
 //! | 0 | `words` | the vocabulary: ids, limits, time, cancellation, progress |
-//! | 1 | `formats` | bytes in, bytes out: dumps, chunks, blobs, recipes, manifests, signatures |
-//! | 2 | `ports` | the world: the backups folder, the store, the index, files |
-//! | 3 | `operations` | push, fetch, verify, and the catalog they share |
-//! | 4 | `services` | operations put together: the demo, the watcher |
+//! | 1 | `formats` | bytes in, bytes out: dumps, chunks, blobs, recipes, manifests, signatures; schedules |
+//! | 2 | `ports` | the world: the backups folder, servers, the store, the index, files |
+//! | 3 | `operations` | dump, push, expire, fetch, verify, and the catalog they share |
+//! | 4 | `services` | operations put together: the watch, the sidecar, the demo |
 //! | 5 | the program | arguments, settings, output; not part of the library |
 //!
 //! The library never prints, exits or reads the environment.
