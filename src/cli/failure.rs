@@ -342,7 +342,9 @@ const ID_MIN: usize = 4;
 impl From<NoSuchArchive> for Failure {
     fn from(error: NoSuchArchive) -> Self {
         let hint = match &error {
-            NoSuchArchive::None(_) => "check --store and --instance, or make one: sealift push",
+            NoSuchArchive::None(_) => {
+                "check --store, which is the folder above that of the instance, and --instance"
+            }
             NoSuchArchive::AllSuspect(_) => "take one all the same: --allow-suspect",
             NoSuchArchive::NoneBy(_) | NoSuchArchive::NoId(_) | NoSuchArchive::Ambiguous(_) => {
                 "sealift list"

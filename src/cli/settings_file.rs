@@ -69,7 +69,11 @@ impl SettingsFile<'_> {
         }
         text += "\n# What else belongs to the instance. Without zitadel-secrets nobody can log in on a rebuilt\n\
                  # host, so an archive without it is suspect.\n";
-        Ok(text + &self.includes()?)
+        text += &self.includes()?;
+        text += "\n# The sidecar: sealift run and sealift dump. Where the databases are and who may dump them is read\n\
+                 # from the environment or from the env file.\n#\n# [sidecar]\n# schedule = \"0 3 * * *\"\n\
+                 # retention_days = 14\n";
+        Ok(text)
     }
 
     fn includes(&self) -> Result<String, Failure> {
