@@ -98,8 +98,25 @@ fn rename_by_link(from: &Path, to: &Path) -> io::Result<()> {
                 Err(_) => fs::rename(from, to),
             }
         }
-        linked => linked.and_then(|()| fs::remove_file(from)),
+        linked => linked.and_then(|()| drop_old_name(from, to, |path| fs::remove_file(path))),
     }
+}
+
+/// Takes the old name from a file that has the new one by now; if it stays, the new one goes again.
+fn drop_old_name(
+    from: &Path,
+    to: &Path,
+    remove: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let removed = remove(from);
+    // The last name of a file is never removed: a network may lose the answer to what was done.
+    if removed.is_err() && fs::symlink_metadata(from).is_err() {
+        return Ok(());
+    }
+    removed.inspect_err(|_| {
+        // What counts is why the old name stays. A new name that stays as well is the same file.
+        let _ = fs::remove_file(to);
+    })
 }
 
 /// How many bytes whoever runs this may still write on the disk of a folder. One that does not say how
@@ -292,6 +309,26 @@ mod tests {
             rename(&from, &to)?;
             assert!(!from.exists() && fs::read(&to)? == b"mine");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_whose_old_name_stays_does_not_get_the_new_one() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let [from, to] = ["a", "b"].map(|name| folder.path().join(name));
+        fs::write(&from, b"mine")?;
+        fs::hard_link(&from, &to)?;
+        let refused = drop_old_name(&from, &to, |_| Err(Errno::ACCESS.into()));
+        let refused = refused.map_err(|error| error.kind());
+        assert_eq!(refused, Err(io::ErrorKind::PermissionDenied));
+        assert!(!to.exists() && fs::read(&from)? == b"mine");
+        // One whose old name is gone all the same keeps the new one.
+        fs::hard_link(&from, &to)?;
+        drop_old_name(&from, &to, |path| {
+            fs::remove_file(path)?;
+            fs::remove_file(path)
+        })?;
+        assert!(!from.exists() && fs::read(&to)? == b"mine");
         Ok(())
     }
 
