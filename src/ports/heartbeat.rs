@@ -2,7 +2,8 @@
 //!
 //! Promise: it is replaced as a whole, so a reader never sees half of one. It says itself until when
 //! it counts, and it counts for no longer than that on either side of its time: where a clock was set
-//! back, a service that has died is not alive for ever.
+//! back, a service that has died is not alive for ever. Two that write at once, even with the same process
+//! id in two containers, write to files of their own; what one that was killed has left goes with the next.
 
 use crate::ports::files::FileError;
 use crate::words::clock::Timestamp;
@@ -12,6 +13,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What a service says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +52,10 @@ const GRACE_SECONDS: u64 = 60;
 const BYTES_MAX: u64 = 64 * 1024;
 const PREFIX: &str = "heartbeat-";
 const SUFFIX: &str = ".json";
+/// What stands in the place of the suffix until a heartbeat is whole, before some digits.
+const STAGED: &str = "new-";
+/// No heartbeat takes so long to be written.
+const STAGED_MAX: Duration = Duration::from_mins(10);
 
 impl Heartbeat {
     /// Puts it in the place of the one before, in the state folder.
@@ -58,10 +64,10 @@ impl Heartbeat {
     /// [`FileError`].
     pub fn write(&self, folder: &Path) -> Result<(), FileError> {
         let path = path(folder, &self.service);
-        let staged = path.with_extension(format!("new-{}", std::process::id()));
+        let staged = path.with_extension(format!("{STAGED}{:016x}", fastrand::u64(..)));
         let write = || {
             let mut options = fs::OpenOptions::new();
-            let options = options.write(true).create(true).truncate(true).mode(0o644);
+            let options = options.write(true).create_new(true).mode(0o644);
             let mut file = options.open(&staged)?;
             let json = serde_json::to_vec(self).map_err(io::Error::other)?;
             // It need not outlive a crash of the machine, nor does the service.
@@ -71,7 +77,20 @@ impl Heartbeat {
         write().map_err(|error| {
             let _ = fs::remove_file(&staged);
             FileError::new("write", &path)(error)
-        })
+        })?;
+        self.sweep(folder);
+        Ok(())
+    }
+
+    /// Removes what was never given its name. Whatever cannot be removed does no harm.
+    fn sweep(&self, folder: &Path) {
+        let prefix = format!("{PREFIX}{}.{STAGED}", self.service);
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let is_staged = entry.file_name().to_string_lossy().starts_with(&prefix);
+            if is_staged && is_left(&entry) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// Removes it: a service that has ended as it should is not missed.
@@ -123,6 +142,13 @@ impl Heartbeat {
             (over, false) => Pulse::Overdue(over),
         }
     }
+}
+
+/// Whether whoever wrote a file does not do so any more.
+fn is_left(entry: &fs::DirEntry) -> bool {
+    let written = entry.metadata().and_then(|found| found.modified());
+    let age = written.ok().and_then(|written| written.elapsed().ok());
+    age.is_some_and(|age| age > STAGED_MAX)
 }
 
 fn path(folder: &Path, service: &str) -> PathBuf {
@@ -180,6 +206,29 @@ mod tests {
         assert_eq!(Heartbeat::read_all(folder.path())?.len(), 1);
         fs::write(folder.path().join("heartbeat-run.json"), b"{")?;
         assert!(Heartbeat::read_all(folder.path()).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_killed_service_has_left_goes_and_what_another_writes_right_now_stays() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let path = |name: &str| folder.path().join(name);
+        let old = std::time::SystemTime::now() - Duration::from_hours(1);
+        let watch = heartbeat("watch")?;
+        // A process of another container has the same id as this one.
+        let mine = format!("heartbeat-watch.new-{}", std::process::id());
+        let now = "heartbeat-watch.new-0123456789abcdef";
+        fs::write(path(&mine), b"{")?;
+        fs::write(path(now), b"{")?;
+        for name in ["heartbeat-watch.new-42", "heartbeat-run.new-42", "index.db"] {
+            fs::File::create(path(name))?.set_modified(old)?;
+        }
+        watch.write(folder.path())?;
+        let is_there = |name: &str| path(name).exists();
+        assert!(is_there(&mine) && fs::read(path(now))? == b"{");
+        assert!(!is_there("heartbeat-watch.new-42"));
+        assert!(is_there("heartbeat-run.new-42") && is_there("index.db"));
+        assert_eq!(Heartbeat::read_all(folder.path())?, [watch]);
         Ok(())
     }
 
