@@ -1,12 +1,16 @@
 //! Children: one program that runs, is watched, and ends.
 //!
-//! Promise: it does not outlive the value, and however much it says, little is kept.
+//! Promise: it does not outlive the value, nor does what it has started, which is in its process group;
+//! and however much it says, little is kept. Whatever leaves that group cannot be ended, but is not waited
+//! for either.
 
 use super::PostgresError;
 use crate::words::cancel::Cancel;
-use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use std::io::{self, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -19,6 +23,8 @@ const LINE_MAX: usize = 600;
 /// A program that a signal ended was not alone: so long is waited for the one that was sent to us.
 const SAME_SIGNAL: Duration = Duration::from_millis(500);
 const POLL_MAX: Duration = Duration::from_millis(100);
+/// So long somebody else may go on writing to a pipe of a program that has ended.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What a program came to.
 #[derive(Debug)]
@@ -34,23 +40,34 @@ pub(super) struct Ended {
 pub(super) struct Running {
     name: String,
     process: Child,
-    printed: Option<JoinHandle<Vec<u8>>>,
-    said: Option<JoinHandle<Vec<u8>>>,
+    /// Whether it has ended and was waited for: its id may be somebody else's by now.
+    is_over: bool,
+    printed: Option<Kept>,
+    said: Option<Kept>,
+}
+
+/// The last bytes that came out of a pipe.
+struct Kept {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
 }
 
 impl Running {
     /// Starts a program; what it prints is kept if its output is piped.
     pub(super) fn start(name: &str, command: &mut Command) -> Result<Self, PostgresError> {
-        let started = command.stderr(Stdio::piped()).spawn();
+        let started = command.stderr(Stdio::piped()).process_group(0).spawn();
         let mut process = started.map_err(|source| PostgresError::Run {
             program: command.get_program().display().to_string(),
             source,
         })?;
-        let printed = process.stdout.take().map(|pipe| keep(pipe, PRINTED_MAX));
-        let said = process.stderr.take().map(|pipe| keep(pipe, SAID_MAX));
+        let printed = process.stdout.take();
+        let printed = printed.map(|pipe| Kept::reading(pipe, PRINTED_MAX));
+        let said = process.stderr.take();
+        let said = said.map(|pipe| Kept::reading(pipe, SAID_MAX));
         Ok(Self {
             name: name.to_owned(),
             process,
+            is_over: false,
             printed,
             said,
         })
@@ -64,31 +81,29 @@ impl Running {
         mut watch: impl FnMut() -> Result<(), PostgresError>,
     ) -> Result<Ended, PostgresError> {
         let mut pause = Duration::from_millis(2);
-        let status = loop {
-            let polled = self.process.try_wait();
-            if let Some(status) = polled.map_err(|source| self.lost(source))? {
-                break status;
-            }
+        while !self.has_ended().map_err(|source| self.lost(source))? {
             cancel.check()?;
             watch()?;
             thread::sleep(pause);
             pause = (pause * 2).min(POLL_MAX);
-        };
-        // A terminal sends its signal to both, and ours may be seen later.
+        }
+        self.hear_out();
+        self.kill_group();
+        let status = self.process.wait();
+        let status = status.map_err(|source| self.lost(source))?;
+        self.is_over = true;
+        // Whoever ends a service sends its signal to all of it, and ours may be seen later.
         let since = Instant::now();
         while status.signal().is_some() && since.elapsed() < SAME_SIGNAL {
             cancel.check()?;
             thread::sleep(Duration::from_millis(10));
         }
-        let kept = |thread: &mut Option<JoinHandle<Vec<u8>>>| {
-            let thread = thread.take()?;
-            thread.join().ok()
-        };
-        let said = kept(&mut self.said).unwrap_or_default();
+        self.hear_out();
+        let kept = |kept: &Option<Kept>| kept.as_ref().map(Kept::bytes).unwrap_or_default();
         Ok(Ended {
             status,
-            printed: kept(&mut self.printed).unwrap_or_default(),
-            said: String::from_utf8_lossy(&said).into_owned(),
+            printed: kept(&self.printed),
+            said: String::from_utf8_lossy(&kept(&self.said)).into_owned(),
         })
     }
 
@@ -110,7 +125,39 @@ impl Running {
         })
     }
 
-    fn lost(&self, source: std::io::Error) -> PostgresError {
+    /// Whether it has ended. It is not waited for: until then nobody else gets its id, nor its group.
+    fn has_ended(&self) -> io::Result<bool> {
+        let Some(id) = self.id() else {
+            return Ok(true);
+        };
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        Ok(waitid(WaitId::Pid(id), options)?.is_some())
+    }
+
+    /// Waits for the ends of its pipes, for a while.
+    fn hear_out(&self) {
+        let since = Instant::now();
+        let pipes = || self.printed.iter().chain(&self.said);
+        while pipes().any(|kept| !kept.reader.is_finished()) && since.elapsed() < LAST_WORDS {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Ends what is left of its group, which is its own for as long as it was not waited for.
+    fn kill_group(&self) {
+        // Where nobody is left, nobody need be ended.
+        let _ = self
+            .id()
+            .map(|group| kill_process_group(group, Signal::KILL));
+    }
+
+    fn id(&self) -> Option<Pid> {
+        i32::try_from(self.process.id())
+            .ok()
+            .and_then(Pid::from_raw)
+    }
+
+    fn lost(&self, source: io::Error) -> PostgresError {
         let program = self.name.clone();
         PostgresError::Run { program, source }
     }
@@ -118,9 +165,34 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // One that has ended is neither killed nor waited for.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        if !self.is_over {
+            self.kill_group();
+            let _ = self.process.wait();
+        }
+    }
+}
+
+impl Kept {
+    /// Reads to the end, and keeps the last bytes.
+    fn reading(mut pipe: impl Read + Send + 'static, max: usize) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&bytes);
+        let reader = thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = pipe.read(&mut buffer) {
+                let mut kept = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.extend_from_slice(&buffer[..read]);
+                let surplus = kept.len().saturating_sub(max);
+                kept.drain(..surplus);
+            }
+        });
+        Self { bytes, reader }
+    }
+
+    /// What was kept so far.
+    fn bytes(&self) -> Vec<u8> {
+        let kept = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clone()
     }
 }
 
@@ -142,19 +214,6 @@ impl Ended {
         let complaint = one_line(&self.said);
         (!complaint.is_empty()).then_some(complaint)
     }
-}
-
-/// Reads to the end, and keeps the last bytes.
-fn keep(mut pipe: impl Read + Send + 'static, max: usize) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = pipe.read(&mut buffer) {
-            kept.extend_from_slice(&buffer[..read]);
-            kept.drain(..kept.len().saturating_sub(max));
-        }
-        kept
-    })
 }
 
 /// What went wrong, of all that a program has said: from its first error on, without the commands that
@@ -235,6 +294,70 @@ mod tests {
         let stopped = shell("exec sleep 1000")?.wait(&cancel, || Ok(()));
         assert!(matches!(stopped, Err(PostgresError::Cancelled(_))));
         Ok(())
+    }
+
+    /// Whether a process runs, be it nobody's child; one that only waits to be waited for does not.
+    fn runs(id: &str) -> bool {
+        let id = id.trim();
+        let state = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let state = state.rsplit(") ").next().unwrap_or_default();
+        !state.is_empty() && !state.starts_with(['Z', 'X'])
+    }
+
+    fn until_gone(id: &str) -> Outcome {
+        let since = Instant::now();
+        while runs(id) {
+            if since.elapsed() > Duration::from_mins(1) {
+                return Err(format!("{id} goes on").into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_given_up_program_has_started_is_killed_as_well() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let noted = folder.path().join("id");
+        let script = format!("sleep 1000 & echo $! > '{}'; wait", noted.display());
+        let mut id = String::new();
+        let given_up = shell(&script)?.wait(&Cancel::default(), || {
+            id = std::fs::read_to_string(&noted).unwrap_or_default();
+            if id.ends_with('\n') {
+                return Err(PostgresError::NotInstalled(Vec::new()));
+            }
+            Ok(())
+        });
+        assert!(matches!(given_up, Err(PostgresError::NotInstalled(_))));
+        until_gone(&id)
+    }
+
+    #[test]
+    fn one_that_keeps_a_pipe_open_is_killed_where_it_can_be_and_not_waited_for_where_not() -> Outcome
+    {
+        let cancel = Cancel::default();
+        let stays = "echo word; echo why >&2; sleep 1000 & echo $!; exit 3";
+        let ended = shell(stays)?.wait(&cancel, || Ok(()))?;
+        assert_eq!(
+            (ended.said.as_str(), ended.status.code()),
+            ("why\n", Some(3))
+        );
+        let printed = String::from_utf8(ended.printed)?;
+        until_gone(printed.strip_prefix("word\n").ok_or("no word")?)?;
+
+        let folder = tempfile::tempdir()?;
+        let noted = folder.path().join("id").display().to_string();
+        let leaves = format!(
+            "setsid sh -c \"echo \\$\\$ > '{noted}'; exec sleep 1000\" &\n\
+             until [ -s '{noted}' ]; do sleep 0.01; done; cat '{noted}'; exit 4"
+        );
+        let ended = shell(&leaves)?.wait(&cancel, || Ok(()))?;
+        assert_eq!(ended.status.code(), Some(4));
+        let id = String::from_utf8(ended.printed)?;
+        assert!(runs(&id), "it was waited for: {id}");
+        let group = Pid::from_raw(id.trim().parse()?).ok_or("no id")?;
+        kill_process_group(group, Signal::KILL)?;
+        until_gone(&id)
     }
 
     #[test]

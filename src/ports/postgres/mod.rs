@@ -2,10 +2,11 @@
 //!
 //! Promise: nothing else starts them. A password reaches a program in the environment of that one
 //! process, never in its arguments, and nobody's `.pgpass`, `.psqlrc` or environment has a say in what
-//! it does. A program that is not waited for any more is killed; what it says is kept up to a bound.
+//! it does. A program that is not waited for any more is killed, with all that it has started; what it
+//! says is kept up to a bound.
 //!
 //! There is one way in which a program outlives its caller: the caller is killed by a signal that it
-//! cannot see. Then `pg_dump` goes on to the end of its dump, in a file that has no dump's name. The
+//! cannot see, or by a second one that leaves it no time to end the program. Then `pg_dump` goes on to the end of its dump, in a file that has no dump's name. The
 //! lock that it was given with its output tells so.
 
 mod child;
