@@ -6,7 +6,7 @@
 use crate::cli::args::sidecar::{DatabaseArgs, SidecarArgs};
 use crate::cli::failure::Failure;
 use crate::cli::settings::{
-    Settings, folders, path, postgres_variables, program_folders, secret_file, text,
+    Settings, folders, path, postgres_variables, program_folders, secret, secret_file, text,
 };
 use crate::cli::values::{parse, parse_duration};
 use jiff::tz::TimeZone;
@@ -257,28 +257,39 @@ fn connection(
     let user = word(&flags.user, names.user, file.user.as_ref());
     let database = word(&flags.database, names.database, file.database.as_ref());
     let host = word(&flags.host, names.host, file.host.as_ref());
-    let password_file = flags
-        .password_file
-        .clone()
-        .or_else(|| path(names.password_file));
-    let password_file =
-        password_file.or_else(|| file.password_file.as_ref().map(|path| base.join(path)));
-    let password = match (text(names.password), password_file) {
-        (Some(password), _) => Secret::new(password.into_bytes()),
-        (None, Some(path)) => first_line(&secret_file("password file", &path)?),
-        (None, None) => {
-            let found = env.and_then(|env| env.get(names.password)).cloned();
-            found.unwrap_or_else(|| Secret::new(Vec::new()))
-        }
-    };
     Ok(Connection {
         host: host.unwrap_or_else(|| names.default_host.to_owned()),
         port: port.transpose()?.unwrap_or(DEFAULT_PORT),
         user: needed(user, "user", names.user)?,
         database: needed(database, "name", names.database)?,
-        password,
+        password: password(names, flags, file, base, env)?,
         variables: postgres_variables(),
     })
+}
+
+/// The password: what is nearer to whoever gave the command comes first.
+fn password(
+    names: &Names,
+    flags: &DatabaseArgs,
+    file: &DatabaseFile,
+    base: &Path,
+    env: Option<&EnvFile>,
+) -> Result<Secret, Failure> {
+    let read = |path: &Path| Ok(first_line(&secret_file("password file", path)?));
+    if let Some(path) = &flags.password_file {
+        return read(path);
+    }
+    if let Some(password) = secret(names.password) {
+        return Ok(password);
+    }
+    if let Some(path) = path(names.password_file) {
+        return read(&path);
+    }
+    if let Some(path) = &file.password_file {
+        return read(&base.join(path));
+    }
+    let found = env.and_then(|env| env.get(names.password)).cloned();
+    Ok(found.unwrap_or_else(|| Secret::new(Vec::new())))
 }
 
 /// A file of one line, as most editors leave it.

@@ -10,6 +10,7 @@ mod crash;
 mod crash_matrix;
 mod credentials;
 mod cycle;
+mod database_settings;
 mod deploy;
 mod distrust;
 mod dumping;

@@ -47,7 +47,7 @@ pub struct SidecarArgs {
     /// Its name [env: POSTGRES_DB] [default: what the env file says]
     #[arg(long, value_name = "NAME")]
     pub postgres_db: Option<String>,
-    /// A file with the user's password [env: POSTGRES_PASSWORD_FILE, or POSTGRES_PASSWORD itself]
+    /// A file with the user's password [env: POSTGRES_PASSWORD itself, or POSTGRES_PASSWORD_FILE]
     /// [default: what the env file says]
     #[arg(long, value_name = "FILE")]
     pub postgres_password_file: Option<PathBuf>,
@@ -63,7 +63,7 @@ pub struct SidecarArgs {
     /// Its name [env: ZITADEL_DB_NAME] [default: what the env file says]
     #[arg(long, value_name = "NAME")]
     pub zitadel_db_name: Option<String>,
-    /// A file with the user's password [env: ZITADEL_DB_PASSWORD_FILE, or ZITADEL_DB_PASSWORD itself]
+    /// A file with the user's password [env: ZITADEL_DB_PASSWORD itself, or ZITADEL_DB_PASSWORD_FILE]
     /// [default: what the env file says]
     #[arg(long, value_name = "FILE")]
     pub zitadel_db_password_file: Option<PathBuf>,

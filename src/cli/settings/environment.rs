@@ -1,13 +1,20 @@
 //! The environment, as settings need it: nothing else in the program reads it.
 
-use sealift::Programs;
+use sealift::{Programs, Secret};
 use std::env;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// A variable of the environment, if it has a value.
 pub fn text(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A secret in a variable of the environment, which may be of any bytes.
+pub fn secret(name: &str) -> Option<Secret> {
+    let value = env::var_os(name).filter(|value| !value.is_empty())?;
+    Some(Secret::new(value.into_vec()))
 }
 
 /// A path that a variable of the environment names.
@@ -37,10 +44,27 @@ pub fn service_variables() -> Vec<(String, String)> {
     variables().filter(is_theirs).collect()
 }
 
-/// The variables that `PostgreSQL`'s own programs read.
+/// What of libpq's variables says how a connection is made. The others say to where, as whom and with
+/// which rules a session starts; of these only the settings have a say, or a dump would be of
+/// something else.
+const CONNECTING: [&str; 8] = [
+    "PGCHANNELBINDING",
+    "PGCONNECT_TIMEOUT",
+    "PGGSSDELEGATION",
+    "PGGSSENCMODE",
+    "PGKRBSRVNAME",
+    "PGREQUIREAUTH",
+    "PGREQUIREPEER",
+    // An old word for PGSSLMODE=require: whoever asks for encryption is to have it.
+    "PGREQUIRESSL",
+];
+
+/// The variables of libpq that pass to `PostgreSQL`'s programs: those of TLS, and a few more.
 pub fn postgres_variables() -> Vec<(String, String)> {
-    let is_theirs = |(name, _): &(String, String)| name.starts_with("PG") && name != "PGPASSWORD";
-    variables().filter(is_theirs).collect()
+    let passes = |(name, _): &(String, String)| {
+        name.starts_with("PGSSL") || CONNECTING.contains(&name.as_str())
+    };
+    variables().filter(passes).collect()
 }
 
 /// The folders of PATH, and those where `PostgreSQL`'s programs usually are.

@@ -6,7 +6,8 @@
 mod environment;
 
 pub use environment::{
-    folders, path, postgres_variables, program_folders, service_variables, temporary_folder, text,
+    folders, path, postgres_variables, program_folders, secret, service_variables,
+    temporary_folder, text,
 };
 
 use crate::cli::args::SettingsArgs;

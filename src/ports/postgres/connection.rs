@@ -24,7 +24,8 @@ pub struct Connection {
     pub database: String,
     /// The password; empty if none is needed.
     pub password: Secret,
-    /// Variables that libpq reads (PGSSLMODE and the like), by name.
+    /// Variables that libpq reads, by name, about how it connects (PGSSLMODE and the like). One that says
+    /// to where would count, too.
     pub variables: Vec<(String, String)>,
 }
 
