@@ -78,7 +78,7 @@ pub use ports::postgres::{Connection, DumpLimits, PgDump, PostgresError, Program
 pub use ports::store::{
     BadBundle, BadUrl, BucketOptions, BucketUrl, Checksums, Creation, Deletion, Exclusivity, Lock,
     Network, NetworkSettings, Ping, PingError, Probe, Refusal, Service, Store, StoreError,
-    StoreUrl,
+    StoreUrl, check_ping_address,
 };
 pub use ports::systemd::Systemd;
 pub use services::catch_up::{CaughtUp, catch_up};

@@ -10,7 +10,9 @@ use crate::cli::settings::{
 };
 use crate::cli::values::{parse, parse_duration};
 use jiff::tz::TimeZone;
-use sealift::{AuthMode, Connection, DumpLimits, EnvFile, Programs, Schedule, Secret};
+use sealift::{
+    AuthMode, Connection, DumpLimits, EnvFile, Programs, Schedule, Secret, check_ping_address,
+};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -114,12 +116,12 @@ impl Routine {
 
 /// The address of a ping, which is not shown, since whoever knows it can use it.
 fn checked_url(url: String) -> Result<String, Failure> {
-    if url.starts_with("https://") || url.starts_with("http://") {
-        return Ok(url);
+    match check_ping_address(&url) {
+        Ok(()) => Ok(url),
+        Err(_) => Err(Failure::usage(
+            "the setting ping_url: it is no http:// or https:// address",
+        )),
     }
-    Err(Failure::usage(
-        "the setting ping_url: it is no http:// or https:// address",
-    ))
 }
 
 /// The databases, and with what they are dumped.

@@ -20,6 +20,7 @@ mod fetch;
 mod house;
 mod includes;
 mod kept;
+mod pings;
 mod proof_places;
 mod proofs;
 mod readme;

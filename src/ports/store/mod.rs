@@ -21,7 +21,7 @@ mod url;
 
 pub use error::StoreError;
 pub use network::{BadBundle, Network, NetworkSettings};
-pub use ping::{Ping, PingError};
+pub use ping::{Ping, PingError, check_ping_address};
 pub use probe::{Checksums, Exclusivity, Lock, Probe};
 pub use refusal::Refusal;
 pub use url::{BadUrl, BucketOptions, BucketUrl, Service, StoreUrl};

@@ -37,6 +37,17 @@ pub enum PingError {
         /// Why.
         reason: String,
     },
+    /// The server says that the address is another one.
+    #[error(
+        "{host} answers a ping with {status}, a redirect, which is not followed: \
+         set the address that it leads to"
+    )]
+    Redirected {
+        /// The server.
+        host: String,
+        /// Its answer.
+        status: u16,
+    },
     /// The server does not know the address.
     #[error("{host} answers a ping with {status}")]
     Refused {
@@ -67,7 +78,7 @@ impl Network {
         loop {
             let sent = self.send_ping(&url, tail(log)).await;
             let is_final = match &sent {
-                Ok(()) => true,
+                Ok(()) | Err(PingError::Redirected { .. }) => true,
                 Err(PingError::Refused { status, .. }) => *status < 500 && *status != 429,
                 Err(_) => false,
             };
@@ -99,14 +110,28 @@ impl Network {
         if answer.is_success() {
             return Ok(());
         }
-        let status = answer.as_u16();
+        let (is_redirect, status) = (answer.is_redirection(), answer.as_u16());
+        if is_redirect {
+            return Err(PingError::Redirected { host, status });
+        }
         Err(PingError::Refused { host, status })
     }
+}
+
+/// Whether pings can be sent to an address, as far as it says so itself.
+///
+/// # Errors
+/// [`PingError::BadUrl`], which does not show the address.
+pub fn check_ping_address(url: &str) -> Result<(), PingError> {
+    address(url, Ping::Success).map(|_| ())
 }
 
 /// The address of what is to be said.
 fn address(url: &str, ping: Ping) -> Result<Url, PingError> {
     let mut url = Url::parse(url).map_err(|_| PingError::BadUrl)?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(PingError::BadUrl);
+    }
     let end = match ping {
         Ping::Start => Some("start"),
         Ping::Success => None,
@@ -147,10 +172,19 @@ mod tests {
             Ping::Failure,
             "http://ping.example/key/name/fail?create=1",
         )?;
-        assert!(matches!(
-            address("mailto:x", Ping::Start),
-            Err(PingError::BadUrl)
-        ));
+        for none in [
+            "",
+            "mailto:x",
+            "ftp://ping.example/1",
+            "ping.example/1",
+            "https://",
+            "https://ping.example:port/1",
+            "https://ping example/1",
+        ] {
+            let checked = check_ping_address(none);
+            assert!(matches!(checked, Err(PingError::BadUrl)), "{none}");
+        }
+        check_ping_address(more)?;
         Ok(())
     }
 
