@@ -231,10 +231,11 @@ pub enum Command {
     /// JSON for each push, as push does. SIGTERM and SIGINT end it at the next safe point, with 0.
     #[command(after_help = "Example:\n  sealift watch --poll 5m")]
     Watch,
-    /// Say whether a service that should be running is alive; exits with 1 if not
+    /// Say whether watch or run is alive and does its work; exits with 1 if not
     ///
-    /// Looks at the heartbeat that watch leaves in the state folder, and at nothing else: for
-    /// HEALTHCHECK in a container, or a monitor.
+    /// Looks at the heartbeats in the state folder, and at nothing else: for HEALTHCHECK in a
+    /// container, or a monitor. Not well is also a service that cannot read the backups folder, or to
+    /// which nothing has come to a good end for six hours.
     #[command(after_help = "Example:\n  HEALTHCHECK CMD [\"sealift\", \"health\"]")]
     Health,
     /// Check settings, keys, credentials, clock, and what each store really does

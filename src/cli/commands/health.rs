@@ -50,7 +50,7 @@ fn works(heartbeat: &Heartbeat, now: Timestamp) -> Result<(), Failure> {
     }
     match heartbeat.failing_since {
         Some(since) if now.duration_since(since) > FAILING => {
-            let what = format!("{service} is alive, but nothing could be stored since {since}");
+            let what = format!("{service} is alive, but {}", failing(service, since));
             Err(Failure::failed(what).hint("sealift doctor"))
         }
         _ => Ok(()),
@@ -81,6 +81,13 @@ fn alive(heartbeat: &Heartbeat, pulse: Pulse, state: &Path) -> Result<(), Failur
     }
 }
 
+fn failing(service: &str, since: Timestamp) -> String {
+    if service == "run" {
+        return format!("every run has failed since {since}");
+    }
+    format!("nothing could be stored since {since}")
+}
+
 fn text(heartbeat: &Heartbeat) -> String {
     let Heartbeat {
         service,
@@ -88,7 +95,7 @@ fn text(heartbeat: &Heartbeat) -> String {
         failing_since,
         ..
     } = heartbeat;
-    let failing = failing_since.map(|since| format!("; nothing could be stored since {since}"));
+    let failing = failing_since.map(|since| format!("; {}", failing(service, since)));
     format!(
         "{service} is alive: {status}{}\n",
         failing.unwrap_or_default()
