@@ -252,14 +252,9 @@ impl Steps<'_> {
                 format!("archive {} is suspect: {}", line.sequence, codes.join(", "))
             })
             .collect();
-        let suspect = self
-            .document
-            .archives
-            .iter()
-            .rfind(|line| line.verdict == Verdict::Suspect);
-        let hint = suspect.map(|line| format!("sealift show {}", line.sequence));
-        let failure = Failure::failed(named.join("; ")).exit(Exit::Suspect);
-        failure.hint(hint.unwrap_or_else(|| "sealift list".into()))
+        Failure::failed(named.join("; "))
+            .exit(Exit::Suspect)
+            .hint("see what is wrong, and what to do about it: sealift show ID")
     }
 
     fn behind(&self) -> Failure {
@@ -300,7 +295,8 @@ impl Steps<'_> {
                 // It is tried again with the new pair, and told of then.
                 let _ = self.push().await;
             }
-            self.remove(settings, &routine, may_go).await?;
+            // What cannot be removed was told; the dumps say whether there is room all the same.
+            let _ = self.remove(settings, &routine, may_go).await;
         }
         Ok(())
     }
