@@ -20,7 +20,15 @@ finish() {
     [ -z "$watch" ] || kill -KILL "$watch" 2>/dev/null || true
     [ -z "$server" ] || kill -QUIT "$server" 2>/dev/null || true
     wait
-    for group in "${groups[@]}"; do rmdir "$group" || true; done
+    # What was given up may take a moment to end.
+    for group in "${groups[@]}"; do
+        for _ in 1 2 3 4 5; do
+            xargs -r kill -KILL <"$group/cgroup.procs" 2>/dev/null || true
+            ! rmdir "$group" 2>/dev/null || break
+            sleep 1
+        done
+        [ ! -d "$group" ] || echo "warning: $group is left" >&2
+    done
     rm -rf "$work"
 }
 trap finish EXIT
