@@ -1,20 +1,19 @@
 #!/usr/bin/env bash
 # One program that needs nothing of the system it runs on: no C library, no folder, no certificates.
 #
-#   deploy/static.sh [x86_64|aarch64] [gnu|musl]     (default: this machine, gnu)
+#   deploy/static.sh [x86_64|aarch64] [musl|gnu]     (default: this machine, musl)
 #
-# Prints the path of the program. What is built with gnu is for containers: on a host whose
-# /etc/nsswitch.conf names more for `hosts` than `files` and `dns` (systemd's `resolve` and
-# `myhostname`, for instance) the GNU C library loads the host's own modules when the first name is
-# looked up, and ends with "Floating point exception" if they are of another version. What is built
-# with musl runs anywhere; it needs Debian's musl-tools and `rustup target add MACHINE-unknown-linux-musl`.
-# For the other machine there is gnu alone; it needs Rust's library and Debian's linker for it, as
-# gcc-aarch64-linux-gnu.
+# Prints the path of the program. What is built with musl runs anywhere; it needs Debian's musl-tools and
+# `rustup target add MACHINE-unknown-linux-musl`. What is built with gnu needs neither, and is for containers: on a
+# host whose /etc/nsswitch.conf names more for `hosts` than `files` and `dns` (systemd's `resolve` and `myhostname`,
+# for instance) the GNU C library loads the host's own modules when the first name is looked up, and ends with
+# "Floating point exception" if they are of another version. For the other machine there is gnu alone; it needs
+# Rust's library and Debian's linker for it, as gcc-aarch64-linux-gnu.
 set -euo pipefail
 
 here=$(uname -m)
 machine=${1:-$here}
-library=${2:-gnu}
+library=${2:-musl}
 case $machine-$library in
 x86_64-gnu | aarch64-gnu | "$here-musl") ;;
 *) echo "error: there is no static build for $machine with $library here" >&2 && exit 2 ;;
