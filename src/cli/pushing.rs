@@ -5,6 +5,7 @@
 //! that was to be archived the report says what became of it.
 
 use crate::cli::failure::Failure;
+use crate::cli::output::note;
 use crate::cli::session::{Session, Stores};
 use crate::cli::settings::Settings;
 use crate::cli::store_states::{StoreState, bring_up_to_date};
@@ -28,7 +29,9 @@ pub struct Job {
 
 /// Which pairs are to be pushed.
 pub enum Which {
-    /// Those that these dumps belong to; the first that cannot be archived ends the push.
+    /// Those that these dumps belong to; the first that cannot be archived ends the push. After them
+    /// those of nights on which the hook came to no good end: certain pairs in the same folder that are
+    /// older, and in no archive at all.
     Of {
         /// The dumps, at least one.
         dumps: Vec<PathBuf>,
@@ -38,12 +41,6 @@ pub enum Which {
     /// Every certain pair in the backups folder that is not archived yet; a bad one does not hold up
     /// the others.
     Pending,
-    /// Certain pairs in the folder of these dumps that are older and in no archive at all:
-    /// those of nights on which the hook came to no good end.
-    Missed {
-        /// The dumps.
-        dumps: Vec<PathBuf>,
-    },
     /// These, if they are not archived yet; a bad one does not hold up the others.
     These {
         /// Pairs whose name and size say enough, if they are those of a sound archive.
@@ -86,6 +83,8 @@ pub enum Told<'a> {
 pub struct Report {
     /// What became of each pair.
     pub pairs: Vec<(Pair, Became)>,
+    /// What became of the pairs of nights before: what is wrong with those is no failure of this push.
+    pub missed: Vec<(Pair, Became)>,
     /// How the stores stand.
     pub stores: Vec<StoreState>,
     /// Why the push ended early: no pair after this could have been archived.
@@ -149,6 +148,7 @@ pub async fn push_pairs(
         unclear: chosen.unclear,
         ..Report::default()
     };
+    let is_partial = !stores.left_out.is_empty();
     let mut pusher = Pusher {
         settings,
         keys,
@@ -158,11 +158,16 @@ pub async fn push_pairs(
         every_pair,
         newest: chosen.newest,
         accept_new_keys: job.accept_new_keys,
+        is_partial,
     };
     for pair in chosen.held {
         report.pairs.push((pair, Became::Held));
     }
     pusher.push_all(chosen.pairs, &mut report, tell).await?;
+    // A store that is left out may have what those that are here lack.
+    if report.ended.is_none() && !pusher.is_partial {
+        pusher.make_up(chosen.older, &mut report, tell).await?;
+    }
     // One bad dump must not keep the stores from what others have archived.
     match bring_up_to_date(&pusher.stores).await {
         Ok(states) => report.stores = states,
@@ -172,10 +177,11 @@ pub async fn push_pairs(
 }
 
 /// The pairs of a push.
-#[derive(Default)]
 struct Chosen {
     /// To be archived, oldest first.
     pairs: Vec<Pair>,
+    /// In the same folder, and older.
+    older: Vec<Pair>,
     /// Archived already.
     held: Vec<Pair>,
     /// The pair that is told of even if it is known to be suspect.
@@ -190,9 +196,11 @@ async fn choose(
     stores: &Stores,
     tell: &mut impl FnMut(Told<'_>) -> Result<(), Failure>,
 ) -> Result<Chosen, Failure> {
+    let mut older = Vec::new();
     let (all, anew, unclear) = match which {
         Which::Of { dumps, allow_half } => {
             let pairs = pairs_of(&dumps, auth_mode, allow_half)?;
+            older = older_than(&pairs, &dumps, auth_mode)?;
             if pairs.is_empty() {
                 let why = "sign-in is local, so zitadel dumps are not archived";
                 tell(Told::Nothing(why))?;
@@ -207,14 +215,6 @@ async fn choose(
             }
             (pairs, Vec::new(), unclear)
         }
-        Which::Missed { dumps } => {
-            let pairs = missed(&dumps, auth_mode)?;
-            let pairs = never_archived(&stores.contexts, pairs).await?;
-            return Ok(Chosen {
-                pairs,
-                ..Chosen::default()
-            });
-        }
         Which::These { pairs, anew } => (pairs, anew, None),
     };
     let newest = all.iter().chain(&anew).map(Pair::stamp).max();
@@ -228,20 +228,21 @@ async fn choose(
     }
     Ok(Chosen {
         pairs,
+        older,
         held,
         newest,
         unclear,
     })
 }
 
-/// The certain pairs that are older than the oldest of some dumps, in the folder of the first of them.
-fn missed(dumps: &[PathBuf], mode: AuthMode) -> Result<Vec<Pair>, Failure> {
+/// The certain pairs that are older than some others, in the folder of the first dump.
+fn older_than(pairs: &[Pair], dumps: &[PathBuf], mode: AuthMode) -> Result<Vec<Pair>, Failure> {
+    let oldest = pairs.iter().map(Pair::stamp).min();
     let folder = dumps.first().and_then(|dump| dump.parent());
     let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
-    let oldest = pairs_of(dumps, mode, true)?.first().map(Pair::stamp);
-    let mut pairs = pair_up(scan(folder.unwrap_or(Path::new(".")))?, mode, &[]).pairs;
-    pairs.retain(|pair| oldest.is_some_and(|oldest| pair.stamp() < oldest));
-    Ok(pairs)
+    let mut older = pair_up(scan(folder.unwrap_or(Path::new(".")))?, mode, &[]).pairs;
+    older.retain(|pair| oldest.is_some_and(|oldest| pair.stamp() < oldest));
+    Ok(older)
 }
 
 /// Every certain pair in the backups folder, and the first that is not certain, for the end.
@@ -273,6 +274,8 @@ struct Pusher {
     every_pair: bool,
     newest: Option<DateTime>,
     accept_new_keys: bool,
+    /// Not every store took part.
+    is_partial: bool,
 }
 
 impl Pusher {
@@ -307,7 +310,40 @@ impl Pusher {
         Ok(())
     }
 
+    /// Archives what nights before could not: a hook is called for each dump once only.
+    async fn make_up(
+        &mut self,
+        older: Vec<Pair>,
+        report: &mut Report,
+        tell: &mut impl FnMut(Told<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let Ok(missed) = never_archived(&self.stores.contexts, older).await else {
+            return Ok(());
+        };
+        for pair in missed {
+            let became = match self.push(pair.clone()).await {
+                Ok(pushed) => self.pushed(&pair, pushed),
+                Err(NotPushed::Growing(failure)) => Became::Growing(failure),
+                Err(NotPushed::ThisPair(failure) | NotPushed::Any(failure)) => Became::Bad(failure),
+            };
+            let stays = match &became {
+                Became::Bad(failure) => Some(format!(
+                    "an older pair is not archived: {}",
+                    failure.message
+                )),
+                _ => None,
+            };
+            match stays {
+                Some(stays) => note("warning", &stays),
+                None => tell(Told::Pair(&pair, &became))?,
+            }
+            report.missed.push((pair, became));
+        }
+        Ok(())
+    }
+
     fn pushed(&mut self, pair: &Pair, pushed: Pushed) -> Became {
+        self.is_partial |= !pushed.left_out.is_empty();
         // A suspect pair of an older night, which is as it was, has been told of before.
         let is_newest = self.newest == Some(pair.stamp());
         if self.every_pair && pushed.already_archived && !is_newest {

@@ -84,6 +84,11 @@ pub fn outcome(report: Report) -> Outcome {
             _ => {}
         }
     }
+    for (_, became) in report.missed {
+        if let Became::Archived(line) = became {
+            archives.push(*line);
+        }
+    }
     let first = report.ended.or(bad).or(report.interrupted);
     Outcome {
         archives,

@@ -86,9 +86,16 @@ pub async fn current(
     let schedule = routine.schedule(settings.time_zone()?)?;
     let now = SystemClock.now();
     let folder = &settings.backups;
-    let seen = archived(session, settings, now).await;
+    let pairing = pair_up(scan(folder)?, auth_mode, &[]);
+    let lone: Vec<_> = pairing.lone.into_iter().map(|half| half.path).collect();
+    let days = routine.retention_days;
+    // Of all others it does not matter whether they are off-site.
+    let is_looked_up = |dump: &LocalDump| {
+        lone.contains(&dump.path) || days.is_some_and(|days| dump.is_about_to_go(now, days))
+    };
+    let seen = archived(session, settings, now, is_looked_up).await;
     let (mut dumps, newest, retention_days) = if let Ok((dumps, newest)) = seen {
-        (dumps, newest, routine.retention_days)
+        (dumps, newest, days)
     } else {
         // That no store can be asked is told by whoever pushes; what can be seen here is said all the same.
         let dumps = local_dumps(&[], folder, Compare::Names, |_| false).await?;
@@ -99,9 +106,6 @@ pub async fn current(
         auth_mode == AuthMode::Oidc || dump.name.component == ComponentName::app()
     };
     dumps.retain(matters);
-    let pairing = pair_up(scan(&settings.backups)?, auth_mode, &[]);
-    let lone = pairing.lone.into_iter().map(|half| half.path);
-    let lone: Vec<_> = lone.collect();
     Ok(warnings(&Situation {
         now,
         dumps: &dumps,
@@ -117,17 +121,17 @@ async fn archived(
     session: &Session,
     settings: &Settings,
     now: Timestamp,
+    is_looked_up: impl Fn(&LocalDump) -> bool,
 ) -> Result<(Vec<LocalDump>, Option<Timestamp>), Failure> {
     let stores = session.reading(settings).await?;
     let standing = session.standing(&stores).await?;
-    let archives = standing.merged().archives;
-    let sound = archives
-        .iter()
-        .filter(|archive| archive.verdict == Verdict::Sound);
+    let archives = standing.reached.iter().flat_map(|it| &it.catalog.archives);
+    let sound = archives.filter(|archive| archive.verdict == Verdict::Sound);
     // One of tomorrow, made while a clock was wrong, says nothing about today.
     let times = sound.map(|archive| archive.captured_at);
     let newest = times.filter(|time| *time <= now + AGAIN).max();
+    drop(standing);
     let folder = &settings.backups;
-    let dumps = local_dumps(&stores.contexts, folder, Compare::Names, |_| true).await?;
+    let dumps = local_dumps(&stores.contexts, folder, Compare::Names, is_looked_up).await?;
     Ok((dumps, newest))
 }

@@ -84,6 +84,12 @@ impl LocalDump {
         let age = now.duration_since(self.modified_at);
         u32::try_from(age.max(SignedDuration::ZERO).as_hours() / 24).unwrap_or(u32::MAX)
     }
+
+    /// Whether it goes within a day where dumps go after so many.
+    #[must_use]
+    pub fn is_about_to_go(&self, now: Timestamp, retention_days: u32) -> bool {
+        self.days(now) + 1 >= retention_days.max(1)
+    }
 }
 
 impl Expiry {

@@ -89,7 +89,7 @@ fn overdue(situation: &Situation<'_>) -> Option<Warning> {
 fn about_to_go(situation: &Situation<'_>, dump: &LocalDump) -> Option<Warning> {
     let days = situation.retention_days?;
     let age = dump.days(situation.now);
-    (!dump.off_site && age + 1 >= days.max(1)).then(|| Warning {
+    (!dump.off_site && dump.is_about_to_go(situation.now, days)).then(|| Warning {
         code: "dump-not-off-site",
         about: dump.path.display().to_string(),
         message: format!(

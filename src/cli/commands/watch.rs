@@ -223,7 +223,7 @@ impl World for Watcher<'_> {
                     pairs: Vec::new(),
                     end: End::Failed(complaint(failure)),
                 };
-                self.send_word(&round, &[]).await;
+                self.send_word(&round, &[], None).await;
                 return round;
             }
         };
@@ -234,9 +234,15 @@ impl World for Watcher<'_> {
         };
         let printed = self.output.one_of_many(&document);
         let made = report.archives().filter(|line| !line.already_archived);
-        let log: Vec<String> = made.map(archive_line).collect();
+        let (mut log, mut suspect) = (Vec::new(), None);
+        for line in made {
+            log.push(archive_line(line));
+            if line.verdict == Verdict::Suspect {
+                suspect = Some(format!("archive {} is suspect", line.sequence));
+            }
+        }
         let round = round(report, printed.err(), &seen);
-        self.send_word(&round, &log).await;
+        self.send_word(&round, &log, suspect).await;
         round
     }
 
@@ -274,20 +280,17 @@ impl World for Watcher<'_> {
 impl Watcher<'_> {
     /// Tells whoever waits for a word of new archives, and of a push that fails for another reason than
     /// the one before.
-    async fn send_word(&mut self, round: &Round, log: &[String]) {
-        let failure = match &round.end {
+    async fn send_word(&mut self, round: &Round, log: &[String], suspect: Option<String>) {
+        let bad = round.pairs.iter().filter_map(|(_, outcome)| match outcome {
+            Outcome::Bad(complaint) => Some(complaint.message.clone()),
+            _ => None,
+        });
+        let ended = match &round.end {
             End::Failed(complaint) => Some(complaint.message.clone()),
-            _ => round
-                .pairs
-                .iter()
-                .find_map(|(pair, outcome)| match outcome {
-                    Outcome::Bad(complaint) => Some(complaint.message.clone()),
-                    Outcome::Suspect if !log.is_empty() => {
-                        Some(format!("the archive of {} is suspect", pair.stamp()))
-                    }
-                    _ => None,
-                }),
+            _ => None,
         };
+        let words: Vec<String> = ended.into_iter().chain(bad).chain(suspect).collect();
+        let failure = (!words.is_empty()).then(|| words.join("; and "));
         let messenger = Messenger::new(self.session, &self.nobody);
         let before = std::mem::replace(&mut self.failing, failure.clone());
         match failure {
