@@ -24,7 +24,7 @@ fn an_empty_store_has_no_archive() -> Outcome {
         &host,
         &[
             case("latest", &["--latest"], 6, &["no archive of lazyit"]).hint("--instance"),
-            case("at", &at, 6, &["no archive of lazyit"]).hint("sealift push"),
+            case("at", &at, 6, &["no archive of lazyit"]).hint("--store"),
             case("id", &["--id", "0123"], 6, &["\"0123\""]).hint("sealift list"),
             Case::new("show", &["show", "0123"], 6, &["\"0123\""]).hint("sealift list"),
         ],
