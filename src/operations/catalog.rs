@@ -95,8 +95,8 @@ pub enum Disbelief {
 /// Every archive of an instance in a store.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    /// The verified ones, in the order of the chain.
-    pub archives: Vec<Summary>,
+    /// The verified ones, in the order of the chain, shared with other catalogs.
+    pub archives: Vec<Arc<Summary>>,
     /// The others.
     pub broken: Vec<Broken>,
     /// The highest head that this host has ever seen in the store.
@@ -142,7 +142,7 @@ impl Catalog {
         let mut loaded = stream::iter(listed).map(load).buffered(READS_IN_FLIGHT);
         while let Some(archive) = loaded.next().await {
             match archive {
-                Ok(archive) => catalog.archives.push(archive),
+                Ok(archive) => catalog.archives.push(Arc::new(archive)),
                 Err(broken) => catalog.broken.push(broken),
             }
         }
@@ -240,9 +240,9 @@ pub enum Trust {
 #[derive(Clone, Debug)]
 pub struct Chosen {
     /// The archive.
-    pub archive: Summary,
+    pub archive: Arc<Summary>,
     /// Newer archives that are suspect.
-    pub skipped: Vec<Summary>,
+    pub skipped: Vec<Arc<Summary>>,
 }
 
 /// No archive is what was asked for.
@@ -281,20 +281,21 @@ impl Catalog {
             Selector::Latest => Timestamp::MAX,
             Selector::At(time) => *time,
         };
-        let mut by_time: Vec<&Summary> = self
+        let mut by_time: Vec<&Arc<Summary>> = self
             .archives
             .iter()
             .filter(|archive| archive.captured_at <= by)
             .collect();
         by_time.sort_by_key(|archive| (archive.captured_at, archive.sequence));
-        let will_do =
-            |archive: &&Summary| trust == Trust::SuspectToo || archive.verdict == Verdict::Sound;
+        let will_do = |archive: &&Arc<Summary>| {
+            trust == Trust::SuspectToo || archive.verdict == Verdict::Sound
+        };
         match by_time.iter().rposition(will_do) {
             Some(place) => Ok(Chosen {
-                archive: by_time[place].clone(),
+                archive: Arc::clone(by_time[place]),
                 skipped: by_time[place + 1..]
                     .iter()
-                    .map(|&archive| archive.clone())
+                    .map(|&archive| Arc::clone(archive))
                     .collect(),
             }),
             None if !by_time.is_empty() => Err(NoSuchArchive::AllSuspect(by_time.len())),
@@ -305,8 +306,8 @@ impl Catalog {
 
     /// By the first four digits of an id or more, or by a sequence.
     fn by_id(&self, wanted: &str) -> Result<Chosen, NoSuchArchive> {
-        let chosen = |archive: &Summary| Chosen {
-            archive: archive.clone(),
+        let chosen = |archive: &Arc<Summary>| Chosen {
+            archive: Arc::clone(archive),
             skipped: Vec::new(),
         };
         let mut found = self
@@ -448,13 +449,13 @@ mod tests {
     }
 
     fn catalog() -> Result<Catalog, jiff::Error> {
-        let archives = vec![
+        let archives = [
             archive(1, "2026-01-02T03:00:00Z", Verdict::Sound)?,
             archive(2, "2026-01-01T03:00:00Z", Verdict::Sound)?,
             archive(3, "2026-01-03T03:00:00Z", Verdict::Suspect)?,
         ];
         Ok(Catalog {
-            archives,
+            archives: archives.map(Arc::new).into(),
             ..Catalog::default()
         })
     }

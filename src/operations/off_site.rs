@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 /// How much of a dump is compared with its archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +107,7 @@ impl Held {
     }
 
     async fn holds(&mut self, dump: &LocalDump, compare: Compare) -> Result<bool, OffSiteError> {
-        let named: Vec<(Summary, Option<Digest>)> = self.named(dump).collect();
+        let named: Vec<(Arc<Summary>, Option<Digest>)> = self.named(dump).collect();
         let mut found = None;
         for (archive, digest) in named {
             if compare == Compare::Bytes {
@@ -126,14 +127,14 @@ impl Held {
     }
 
     /// The sound archives that hold a dump of this name and size, the newest first, and its digest there.
-    fn named(&self, dump: &LocalDump) -> impl Iterator<Item = (Summary, Option<Digest>)> {
+    fn named(&self, dump: &LocalDump) -> impl Iterator<Item = (Arc<Summary>, Option<Digest>)> {
         let archives = self.catalog.archives.iter().rev();
         let sound = archives.filter(|archive| archive.verdict == Verdict::Sound);
         sound.filter_map(|archive| {
             let file = dump.path.file_name()?.to_str()?;
             let mut components = archive.components.iter();
             let it = components.find(|it| it.file == file && it.bytes == dump.bytes)?;
-            Some((archive.clone(), it.sha256))
+            Some((Arc::clone(archive), it.sha256))
         })
     }
 

@@ -12,6 +12,7 @@ use crate::words::ids::{ArchiveId, Sequence};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -179,7 +180,7 @@ impl Standing {
     /// Every archive, from whichever store has it; what no store has whole is broken.
     #[must_use]
     pub fn merged(&self) -> Catalog {
-        let mut archives: BTreeMap<Sequence, &Summary> = BTreeMap::new();
+        let mut archives: BTreeMap<Sequence, &Arc<Summary>> = BTreeMap::new();
         let mut broken: BTreeMap<Sequence, &Broken> = BTreeMap::new();
         for store in &self.reached {
             for archive in &store.catalog.archives {
@@ -231,7 +232,7 @@ impl Reached {
     /// How many archives are elsewhere and not here.
     #[must_use]
     pub fn lacks(&self, merged: &Catalog) -> u64 {
-        let is_here = |archive: &&Summary| self.has_place(archive.sequence);
+        let is_here = |archive: &&Arc<Summary>| self.has_place(archive.sequence);
         let lacking = merged.archives.iter().filter(|archive| !is_here(archive));
         lacking.count() as u64
     }
@@ -239,7 +240,7 @@ impl Reached {
     /// A place in the chain that has one archive here and another in the store named first.
     #[must_use]
     pub fn is_at_odds(&self, merged: &Catalog) -> Option<Sequence> {
-        let differs = |own: &&Summary| {
+        let differs = |own: &&Arc<Summary>| {
             let mut same_place = merged
                 .archives
                 .iter()

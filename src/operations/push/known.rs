@@ -15,6 +15,7 @@ use crate::words::verdict::{Finding, Proof, ProofState, Verdict};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
+use std::sync::Arc;
 
 /// The archives that hold a dump with the name of one of these.
 pub(super) fn named<'a>(catalog: &'a Catalog, sources: &[Source]) -> Vec<&'a Summary> {
@@ -23,7 +24,8 @@ pub(super) fn named<'a>(catalog: &'a Catalog, sources: &[Source]) -> Vec<&'a Sum
             .iter()
             .any(|source| source.is_dump() && find(archive, source).is_some())
     };
-    catalog.archives.iter().filter(holds).collect()
+    let archives = catalog.archives.iter().map(AsRef::as_ref);
+    archives.filter(holds).collect()
 }
 
 /// What the newest archive has and the sources have not: an include that was forgotten, perhaps.
@@ -205,7 +207,7 @@ pub async fn unarchived(stores: &[Context], pairs: Vec<Pair>) -> Result<Vec<Pair
             left.push(pair);
             continue;
         };
-        let holds = |archive: &&Summary| {
+        let holds = |archive: &&Arc<Summary>| {
             halves.iter().all(|(name, bytes)| {
                 archive.components.iter().any(|component| {
                     name.as_deref() == Some(OsStr::new(&component.file))
