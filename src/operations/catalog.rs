@@ -28,23 +28,39 @@ pub struct Summary {
     /// When it was made.
     pub created_at: Timestamp,
     /// What kind of dump it is.
-    pub label: String,
+    pub label: Arc<str>,
     /// Whether it can be trusted.
     pub verdict: Verdict,
     /// What was found.
-    pub findings: Vec<Finding>,
+    pub findings: Arc<[Finding]>,
     /// Which keys were seen to open the data.
-    pub proofs: Vec<Proof>,
+    pub proofs: Arc<[Proof]>,
     /// A keyed fingerprint of each key that can never be made again.
-    pub key_fingerprints: BTreeMap<String, Digest>,
+    pub key_fingerprints: Arc<BTreeMap<String, Digest>>,
     /// The fingerprint of whoever signed it.
-    pub signer: String,
+    pub signer: Arc<str>,
     /// The size of its components.
     pub plain_bytes: u64,
     /// The size of the blobs that it needs.
     pub stored_bytes: u64,
     /// What is in it.
     pub components: Vec<ComponentSummary>,
+}
+
+impl Summary {
+    /// Most of what is said of an archive was said of the one before it, too: that is kept once.
+    fn share(&mut self, before: &Self) {
+        fn same<T: PartialEq + ?Sized>(own: &mut Arc<T>, before: &Arc<T>) {
+            if *own == *before {
+                *own = Arc::clone(before);
+            }
+        }
+        same(&mut self.label, &before.label);
+        same(&mut self.findings, &before.findings);
+        same(&mut self.proofs, &before.proofs);
+        same(&mut self.key_fingerprints, &before.key_fingerprints);
+        same(&mut self.signer, &before.signer);
+    }
 }
 
 /// What the catalog keeps of a component.
@@ -142,7 +158,7 @@ impl Catalog {
         let mut loaded = stream::iter(listed).map(load).buffered(READS_IN_FLIGHT);
         while let Some(archive) = loaded.next().await {
             match archive {
-                Ok(archive) => catalog.archives.push(Arc::new(archive)),
+                Ok(archive) => catalog.add(archive),
                 Err(broken) => catalog.broken.push(broken),
             }
         }
@@ -154,6 +170,13 @@ impl Catalog {
                 .ask(|index| index.raise_head(key, sequence, id));
         }
         Ok(catalog)
+    }
+
+    fn add(&mut self, mut archive: Summary) {
+        if let Some(before) = self.archives.last() {
+            archive.share(before);
+        }
+        self.archives.push(Arc::new(archive));
     }
 
     /// The place that a new archive takes, and the id of the archive before it.
@@ -413,12 +436,12 @@ fn summarise(archive: &Verified) -> Summary {
         sequence: archive.sequence,
         captured_at: archive.captured_at,
         created_at: archive.created_at,
-        label: archive.label.clone(),
+        label: archive.label.as_str().into(),
         verdict: archive.verdict,
-        findings: archive.findings.clone(),
-        proofs: archive.proofs.clone(),
-        key_fingerprints: archive.key_fingerprints.clone(),
-        signer: archive.signer().to_owned(),
+        findings: archive.findings.as_slice().into(),
+        proofs: archive.proofs.as_slice().into(),
+        key_fingerprints: Arc::new(archive.key_fingerprints.clone()),
+        signer: archive.signer().into(),
         plain_bytes: archive.plain_bytes(),
         stored_bytes: archive.stored_bytes(),
         components: components.collect(),
@@ -438,10 +461,10 @@ mod tests {
             created_at: captured_at,
             label: "nightly".into(),
             verdict,
-            findings: Vec::new(),
-            proofs: Vec::new(),
-            key_fingerprints: BTreeMap::new(),
-            signer: String::new(),
+            findings: Arc::default(),
+            proofs: Arc::default(),
+            key_fingerprints: Arc::default(),
+            signer: Arc::default(),
             plain_bytes: 0,
             stored_bytes: 0,
             components: Vec::new(),

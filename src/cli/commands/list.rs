@@ -76,10 +76,10 @@ fn line(standing: &Standing, archive: &Summary) -> Line {
         sequence: archive.sequence,
         captured_at: archive.captured_at,
         created_at: archive.created_at,
-        label: archive.label.clone(),
+        label: archive.label.to_string(),
         verdict: archive.verdict,
-        findings: archive.findings.clone(),
-        proofs: archive.proofs.clone(),
+        findings: archive.findings.to_vec(),
+        proofs: archive.proofs.to_vec(),
         // Nothing can be held yet.
         held: false,
         plain_bytes: archive.plain_bytes,

@@ -54,7 +54,7 @@ pub(super) fn check_keys(catalog: &Catalog, signer: &str, accept_new: bool, abou
         let mut own = catalog.archives.iter().rev();
         let before = own.find_map(|archive| {
             let before = archive.key_fingerprints.get(key)?;
-            (archive.signer == signer).then_some((archive.sequence, before))
+            (*archive.signer == *signer).then_some((archive.sequence, before))
         });
         let changed = before.filter(|(_, before)| *before != fingerprint);
         let proof = about.proofs.iter().find(|proof| proof.key == *key);
@@ -147,7 +147,7 @@ fn is_mended(archive: &Summary, about: &About) -> bool {
         let states = proofs.iter().map(|proof| (proof.key.clone(), proof.state));
         states.collect()
     };
-    let is_same = archive.key_fingerprints == about.key_fingerprints
+    let is_same = *archive.key_fingerprints == about.key_fingerprints
         && states(&archive.proofs) == states(&about.proofs);
     now.is_subset(&then) && !(now == then && is_same)
 }
