@@ -8,7 +8,7 @@
 //! | floor | module | what it is |
 //! | --- | --- | --- |
 //! | 0 | `words` | the vocabulary: ids, limits, time, cancellation, progress |
-//! | 1 | `formats` | bytes in, bytes out: dumps, chunks, blobs, recipes, manifests, signatures; schedules |
+//! | 1 | `formats` | bytes in, bytes out: dumps, chunks, blobs, recipes, manifests, signatures; schedules, retention |
 //! | 2 | `ports` | the world: the backups folder, servers, the store, the index, files |
 //! | 3 | `operations` | dump, push, expire, fetch, verify, and the catalog they share |
 //! | 4 | `services` | operations put together: the watch, the sidecar, the demo |
@@ -34,6 +34,10 @@ pub use formats::recipients::{
     KeyError, Recipients, Unwrapper, generate_identity, read_identities,
 };
 pub use formats::restore_command::{DC, Load, shell_word};
+pub use formats::retention::{
+    BadLabelPattern, BadWithin, Decision, Kept, LabelPattern, Period, Point, Policy, Rules, Within,
+    plan as plan_retention,
+};
 pub use formats::schedule::{BadSchedule, Schedule, Ticks};
 pub use formats::seal::{BlobWriter, Checked, SealError, Sealed, Unchecked, open as open_blob};
 pub use formats::signature::{SignatureError, SigningKey, TrustedSigners};

@@ -13,6 +13,7 @@ pub mod proof;
 pub mod recipe;
 pub mod recipients;
 pub mod restore_command;
+pub mod retention;
 pub mod schedule;
 pub mod seal;
 pub mod signature;
