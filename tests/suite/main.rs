@@ -28,6 +28,7 @@ mod recipients;
 mod recovery;
 mod refusals;
 mod restore_commands;
+mod retention;
 mod reuse;
 mod setup;
 mod several;
