@@ -33,6 +33,11 @@ pub use formats::pgdump::{
 pub use formats::recipients::{
     KeyError, Recipients, Unwrapper, generate_identity, read_identities,
 };
+pub use formats::report::{
+    ArchiveReport, AuditReport, Checked as AuditChecked, JournalReport, Plain, RetirementReport,
+    StoreReport, Violation as AuditViolation, html as audit_html, line as audit_line,
+    prometheus as audit_prometheus, text as audit_text,
+};
 pub use formats::restore_command::{DC, Load, shell_word};
 pub use formats::retention::{
     BadLabelPattern, BadWithin, Decision, Kept, LabelPattern, Period, Point, Policy, Rules, Within,

@@ -27,6 +27,7 @@ mod readme;
 mod recipients;
 mod recovery;
 mod refusals;
+mod report_page;
 mod restore_commands;
 mod retention;
 mod reuse;
