@@ -36,10 +36,13 @@ fn page(report: &AuditReport) -> Result<Vec<u8>> {
 
 /// What Chromium and axe say of some pages.
 fn open(pages: &[(&str, AuditReport)]) -> Result<Value> {
-    let folder = tempfile::tempdir()?;
+    let temporary = tempfile::tempdir()?;
+    let looks = std::env::var_os("SEALIFT_LOOKS");
+    let folder = looks.as_ref().map_or(temporary.path(), Path::new);
+    fs::create_dir_all(folder)?;
     let mut paths = Vec::new();
     for (name, report) in pages {
-        let path = folder.path().join(format!("{name}.html"));
+        let path = folder.join(format!("{name}.html"));
         fs::write(&path, page(report)?)?;
         paths.push(path);
     }
@@ -47,7 +50,7 @@ fn open(pages: &[(&str, AuditReport)]) -> Result<Value> {
     let output = Command::new(tool("node")?)
         .arg(script)
         .args([tool("modules")?, tool("chromium")?])
-        .arg(std::env::var_os("SEALIFT_LOOKS").unwrap_or_default())
+        .arg(looks.as_deref().unwrap_or_default())
         .args(paths)
         .output()?;
     if !output.status.success() {

@@ -213,7 +213,7 @@ pub fn troubled(nights_kept: u64) -> Result<AuditReport> {
 /// A report in which every text from elsewhere means harm.
 pub fn hostile() -> Result<AuditReport> {
     let harm = "</title></style><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&amp;\u{202e}gpj.exe\u{200f}\u{1b}[2J";
-    let mut report = troubled(40)?;
+    let mut report = troubled(80)?;
     report.time_zone = harm.into();
     report.policy.push(harm.into());
     report.journal.state = harm.into();
