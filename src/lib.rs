@@ -33,6 +33,7 @@ pub use formats::pgdump::{
 pub use formats::recipients::{
     KeyError, Recipients, Unwrapper, generate_identity, read_identities,
 };
+pub use formats::record::{HoldKind, REASON_MAX};
 pub use formats::report::{
     ArchiveReport, AuditReport, Checked as AuditChecked, JournalReport, Plain, RetirementReport,
     StoreReport, Violation as AuditViolation, html as audit_html, line as audit_line,
@@ -46,9 +47,8 @@ pub use formats::retention::{
 pub use formats::schedule::{BadSchedule, Schedule, Ticks};
 pub use formats::seal::{BlobWriter, Checked, SealError, Sealed, Unchecked, open as open_blob};
 pub use formats::signature::{SignatureError, SigningKey, TrustedSigners};
-pub use operations::catalog::{
-    Broken, Catalog, Chosen, ComponentSummary, NoSuchArchive, Selector, Summary, Trust, load,
-};
+pub use operations::catalog::{Broken, Catalog, ComponentSummary, Summary, load};
+pub use operations::choice::{Chosen, NoSuchArchive, Selector, Trust};
 pub use operations::context::{Context, SharedIndex};
 pub use operations::dump::{
     DumpRequest, DumpRunError, Dumped, DumpedHalf, dump, remove_leftovers, space_needed,
@@ -57,14 +57,20 @@ pub use operations::expire::{
     Expiry, ExpiryPlan, LocalDump, Reason, Removal, plan as plan_expiry, remove as remove_dump,
 };
 pub use operations::fetch::{FetchError, FetchRequest, Fetched, FetchedFile, fetch};
+pub use operations::hold::{HoldError, HoldOutcome, hold};
 pub use operations::inspect::{
     InspectError, InspectRequest, Inspected, InspectedDump, inspect, inspection_sets,
 };
 pub use operations::off_site::{Compare, OffSiteError, local_dumps};
 pub use operations::pipeline::blocking;
+pub use operations::prune::{
+    Amount, Finishing, Leaving, PruneError, PrunePlan, PruneRequest, Pruned, StorePlan,
+    StorePruned, execute as execute_prune, plan as plan_prune,
+};
 pub use operations::push::{
     PushError, PushKeys, PushRequest, Pushed, never_archived, push, unarchived,
 };
+pub use operations::records::{BrokenRecord, LastHold, RecordWriteError, Records, Retired};
 pub use operations::replicate::{Emptied, ReplicateError, Replicated, replicate};
 pub use operations::standing::{LeftOut, Reached, Standing};
 pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};
@@ -103,7 +109,7 @@ pub use words::clock::{Clock, Timestamp};
 pub use words::ids::{
     ArchiveId, BadName, BlobId, ChunkId, ComponentName, Digest, Instance, Sequence,
 };
-pub use words::limits::ENV_FILE_MAX;
+pub use words::limits::{ENV_FILE_MAX, GRACE};
 pub use words::monitor::{Monitor, Unwatched};
 pub use words::secret::Secret;
 pub use words::verdict::{Finding, Proof, ProofState, Severity, Verdict};

@@ -16,6 +16,8 @@ mod output;
 mod progress;
 mod pushing;
 mod recorder;
+mod retention_failures;
+mod retention_settings;
 mod session;
 mod settings;
 mod settings_file;
@@ -36,7 +38,7 @@ use clap::Parser;
 use exit::Exit;
 use failure::Failure;
 use output::Output;
-use sealift::Cancelled;
+use sealift::{Cancelled, HoldKind};
 use session::Session;
 use std::process::ExitCode;
 use stop::Stop;
@@ -85,6 +87,13 @@ fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
             Command::Show(args) => commands::show::run(&session, args, output).await,
             Command::Fetch(args) => commands::fetch::run(&session, args, output).await,
             Command::Verify => commands::verify::run(&session, output).await,
+            Command::Hold(args) => {
+                commands::hold::run(&session, args, HoldKind::Hold, output).await
+            }
+            Command::Release(args) => {
+                commands::hold::run(&session, args, HoldKind::Release, output).await
+            }
+            Command::Prune(args) => commands::prune::run(&session, args, output).await,
             Command::Replicate(args) => commands::replicate::run(&session, args, output).await,
             Command::Watch => commands::watch::run(&session, output).await,
             Command::Health => commands::health::run(&session, output),

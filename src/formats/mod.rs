@@ -12,6 +12,7 @@ pub mod pgdump;
 pub mod proof;
 pub mod recipe;
 pub mod recipients;
+pub mod record;
 pub mod report;
 pub mod restore_command;
 pub mod retention;

@@ -6,6 +6,7 @@
 use crate::formats::manifest::{ManifestError, Unverified, Verified};
 use crate::operations::context::Context;
 use crate::operations::pipeline::Room;
+use crate::operations::records::{LastHold, Records, Source};
 use crate::ports::index::CachedArchive;
 use crate::ports::store::{ManifestEntry, StoreError, StoreUrl};
 use crate::words::clock::Timestamp;
@@ -115,6 +116,10 @@ pub struct Catalog {
     pub archives: Vec<Arc<Summary>>,
     /// The others.
     pub broken: Vec<Broken>,
+    /// What was said of archives since.
+    pub records: Arc<Records>,
+    /// Archives that are retired, and whose manifests are still there: a prune was cut off.
+    pub leaving: Vec<Sequence>,
     /// The highest head that this host has ever seen in the store.
     pub highest_seen: Option<(Sequence, ArchiveId)>,
 }
@@ -126,7 +131,7 @@ impl Catalog {
     /// [`StoreError`] if the store cannot be listed; a manifest that cannot be used is none, since
     /// it must not stand in the way of those that can.
     pub async fn read(context: &Context) -> Result<Self, StoreError> {
-        Self::read_with(context, true).await
+        Self::read_with(context, Source::Index, |_| {}).await
     }
 
     /// Reads the catalog from the store alone, every manifest and signature anew.
@@ -134,37 +139,53 @@ impl Catalog {
     /// # Errors
     /// As of [`Catalog::read`].
     pub async fn read_anew(context: &Context) -> Result<Self, StoreError> {
-        Self::read_with(context, false).await
+        Self::read_with(context, Source::Store, |_| {}).await
     }
 
-    async fn read_with(context: &Context, from_index: bool) -> Result<Self, StoreError> {
+    /// The same, and shows each archive that counts, whole, in the order of the chain.
+    ///
+    /// # Errors
+    /// As of [`Catalog::read`].
+    pub async fn read_with(
+        context: &Context,
+        source: Source,
+        mut see: impl FnMut(&Verified),
+    ) -> Result<Self, StoreError> {
         let key = context.store_key();
         let mut catalog = Self {
             highest_seen: context.index.ask(|index| index.head(&key)),
             ..Self::default()
         };
         let listed = context.store.manifests().await?.manifests;
+        // After the manifests: one that goes meanwhile has its retirement by then.
+        catalog.records = Arc::new(Records::read(context, source).await?);
         let room = Room::new(MANIFEST_MAX);
         let (key, room) = (&key, &room);
         let load = |entry: ManifestEntry| async move {
-            let _room = room.take(entry.bytes).await;
-            let loaded = if from_index {
+            let held = room.take(entry.bytes).await;
+            let loaded = if source == Source::Index {
                 load_cached(context, key, entry).await
             } else {
                 load(context, entry.sequence).await
             };
-            loaded.map(|archive| summarise(&archive))
+            loaded.map(|archive| (archive, held))
         };
         let mut loaded = stream::iter(listed).map(load).buffered(READS_IN_FLIGHT);
         while let Some(archive) = loaded.next().await {
             match archive {
-                Ok(archive) => catalog.add(archive),
+                Ok((archive, _)) if catalog.records.retires(archive.sequence, archive.id()) => {
+                    catalog.leaving.push(archive.sequence);
+                }
+                Ok((archive, _)) => {
+                    see(&archive);
+                    catalog.add(summarise(&archive));
+                }
+                Err(broken) if catalog.has_left(&broken) => catalog.leaving.push(broken.sequence),
                 Err(broken) => catalog.broken.push(broken),
             }
         }
         drop(loaded);
-        if let Some(head) = catalog.archives.last() {
-            let (sequence, id) = (head.sequence, head.id);
+        if let Some((sequence, id)) = catalog.head() {
             context
                 .index
                 .ask(|index| index.raise_head(key, sequence, id));
@@ -186,14 +207,8 @@ impl Catalog {
     /// its own. If the id of the place before is not known, there is no next place.
     #[must_use]
     pub fn next_place(&self) -> Option<(Sequence, Option<ArchiveId>)> {
-        let verified = self
-            .archives
-            .last()
-            .map(|archive| (archive.sequence, archive.id));
-        let seen = self
-            .highest_seen
-            .filter(|seen| verified.is_none_or(|head| seen.0 > head.0));
-        let (mut before, mut id) = match seen.or(verified) {
+        let head = self.head().into_iter().chain(self.highest_seen);
+        let (mut before, mut id) = match head.max_by_key(|(sequence, _)| *sequence) {
             Some((sequence, id)) => (sequence, Some(id)),
             None => (Sequence(0), None),
         };
@@ -227,7 +242,8 @@ impl Catalog {
     /// is not mounted.
     #[must_use]
     pub fn is_emptied(&self) -> bool {
-        self.archives.is_empty() && self.broken.is_empty() && self.highest_seen.is_some()
+        let shows_nothing = self.head().is_none() && self.broken.is_empty();
+        shows_nothing && self.highest_seen.is_some()
     }
 
     /// The head that was seen before, if the store no longer shows that very archive.
@@ -235,121 +251,55 @@ impl Catalog {
     pub fn lost_head(&self) -> Option<Sequence> {
         let (seen, id) = self.highest_seen?;
         let is_there = self.archives.iter().any(|archive| archive.id == id);
-        (!is_there).then_some(seen)
-    }
-}
-
-/// Which archive is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selector {
-    /// The newest.
-    Latest,
-    /// The newest that was captured at this time or before.
-    At(Timestamp),
-    /// The one whose id starts with this.
-    Id(String),
-}
-
-/// Whether an archive that something was found against will do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trust {
-    /// Sound archives only.
-    SoundOnly,
-    /// The newest, sound or suspect.
-    SuspectToo,
-}
-
-/// An archive that was chosen, and what was passed over for it.
-#[derive(Clone, Debug)]
-pub struct Chosen {
-    /// The archive.
-    pub archive: Arc<Summary>,
-    /// Newer archives that are suspect.
-    pub skipped: Vec<Arc<Summary>>,
-}
-
-/// No archive is what was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoSuchArchive {
-    /// There is none at all.
-    #[error("there is no archive of {0}")]
-    None(String),
-    /// Every archive that would do is suspect.
-    #[error("there is no sound archive among {0}; all are suspect")]
-    AllSuspect(usize),
-    /// None was captured by then.
-    #[error("there is no archive from {0} or before")]
-    NoneBy(Timestamp),
-    /// None has such an id.
-    #[error("there is no archive whose id starts with {0:?}")]
-    NoId(String),
-    /// More than one has such an id.
-    #[error("more than one archive has an id that starts with {0:?}")]
-    Ambiguous(String),
-}
-
-impl Catalog {
-    /// Chooses an archive. By time, suspect ones are passed over unless asked for; by id, never.
-    ///
-    /// # Errors
-    /// [`NoSuchArchive`].
-    pub fn choose(
-        &self,
-        selector: &Selector,
-        trust: Trust,
-        instance: &str,
-    ) -> Result<Chosen, NoSuchArchive> {
-        let by = match selector {
-            Selector::Id(prefix) => return self.by_id(prefix),
-            Selector::Latest => Timestamp::MAX,
-            Selector::At(time) => *time,
-        };
-        let mut by_time: Vec<&Arc<Summary>> = self
-            .archives
-            .iter()
-            .filter(|archive| archive.captured_at <= by)
-            .collect();
-        by_time.sort_by_key(|archive| (archive.captured_at, archive.sequence));
-        let will_do = |archive: &&Arc<Summary>| {
-            trust == Trust::SuspectToo || archive.verdict == Verdict::Sound
-        };
-        match by_time.iter().rposition(will_do) {
-            Some(place) => Ok(Chosen {
-                archive: Arc::clone(by_time[place]),
-                skipped: by_time[place + 1..]
-                    .iter()
-                    .map(|&archive| Arc::clone(archive))
-                    .collect(),
-            }),
-            None if !by_time.is_empty() => Err(NoSuchArchive::AllSuspect(by_time.len())),
-            None if self.archives.is_empty() => Err(NoSuchArchive::None(instance.to_owned())),
-            None => Err(NoSuchArchive::NoneBy(by)),
-        }
+        (!is_there && !self.records.retires(seen, id)).then_some(seen)
     }
 
-    /// By the first four digits of an id or more, or by a sequence.
-    fn by_id(&self, wanted: &str) -> Result<Chosen, NoSuchArchive> {
-        let chosen = |archive: &Arc<Summary>| Chosen {
-            archive: Arc::clone(archive),
-            skipped: Vec::new(),
-        };
-        let mut found = self
-            .archives
-            .iter()
-            .filter(|archive| archive.id.to_string().starts_with(wanted));
-        match (found.next().filter(|_| wanted.len() >= 4), found.next()) {
-            (Some(archive), None) => return Ok(chosen(archive)),
-            (Some(_), Some(_)) => return Err(NoSuchArchive::Ambiguous(wanted.to_owned())),
-            (None, _) => {}
+    /// The highest place that an archive has, or had until it was retired.
+    fn head(&self) -> Option<(Sequence, ArchiveId)> {
+        let archive = self.archives.last().map(|it| (it.sequence, it.id));
+        let retired = self.records.retired.last_key_value();
+        let retired = retired.map(|(sequence, it)| (*sequence, it.archive));
+        archive.into_iter().chain(retired).max_by_key(|it| it.0)
+    }
+
+    /// The places below the highest that have neither an archive nor a retirement, each with the last of
+    /// those that follow it without a break.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<(Sequence, Sequence)> {
+        let mut taken: Vec<Sequence> = self.archives.iter().map(|it| it.sequence).collect();
+        taken.extend(self.records.retired.keys());
+        taken.extend(self.broken.iter().map(|broken| broken.sequence));
+        taken.extend(self.highest_seen.map(|(seen, _)| seen.next()));
+        taken.sort_unstable();
+        let mut due = Sequence::FIRST;
+        let mut gaps = Vec::new();
+        for place in taken {
+            if let Some(last) = place.previous().filter(|last| *last >= due) {
+                gaps.push((due, last));
+            }
+            due = due.max(place.next());
         }
-        let sequence = wanted.parse().map(Sequence).ok();
-        let found = self
-            .archives
-            .iter()
-            .find(|archive| Some(archive.sequence) == sequence);
-        found
-            .map(chosen)
-            .ok_or_else(|| NoSuchArchive::NoId(wanted.to_owned()))
+        gaps
+    }
+
+    /// Whether an archive is exempt from retention, and by what word.
+    #[must_use]
+    pub fn held(&self, archive: &Summary) -> Option<&LastHold> {
+        self.records.held(archive.sequence, archive.id)
+    }
+
+    /// Whether a manifest that could not be used is one that was being removed.
+    fn has_left(&self, broken: &Broken) -> bool {
+        match (self.records.retired.get(&broken.sequence), broken.id) {
+            (Some(retired), Some(id)) => retired.archive == id,
+            (Some(_), None) => {
+                matches!(
+                    &*broken.reason,
+                    Disbelief::Store(StoreError::NotFound { .. })
+                )
+            }
+            (None, _) => false,
+        }
     }
 }
 
@@ -449,10 +399,14 @@ fn summarise(archive: &Verified) -> Summary {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::operations) mod tests {
     use super::*;
 
-    fn archive(sequence: u64, captured_at: &str, verdict: Verdict) -> Result<Summary, jiff::Error> {
+    pub(in crate::operations) fn archive(
+        sequence: u64,
+        captured_at: &str,
+        verdict: Verdict,
+    ) -> Result<Summary, jiff::Error> {
         let captured_at: Timestamp = captured_at.parse()?;
         Ok(Summary {
             id: ArchiveId::of(&sequence.to_be_bytes()),
@@ -471,7 +425,7 @@ mod tests {
         })
     }
 
-    fn catalog() -> Result<Catalog, jiff::Error> {
+    pub(in crate::operations) fn catalog() -> Result<Catalog, jiff::Error> {
         let archives = [
             archive(1, "2026-01-02T03:00:00Z", Verdict::Sound)?,
             archive(2, "2026-01-01T03:00:00Z", Verdict::Sound)?,
@@ -481,46 +435,6 @@ mod tests {
             archives: archives.map(Arc::new).into(),
             ..Catalog::default()
         })
-    }
-
-    fn chosen(selector: &Selector, trust: Trust) -> Result<(u64, usize), String> {
-        let catalog = catalog().map_err(|error| error.to_string())?;
-        let chosen = catalog
-            .choose(selector, trust, "lazyit")
-            .map_err(|error| error.to_string())?;
-        Ok((chosen.archive.sequence.0, chosen.skipped.len()))
-    }
-
-    #[test]
-    fn the_latest_is_the_newest_sound_capture_whatever_its_place() {
-        assert_eq!(chosen(&Selector::Latest, Trust::SoundOnly), Ok((1, 1)));
-        assert_eq!(chosen(&Selector::Latest, Trust::SuspectToo), Ok((3, 0)));
-    }
-
-    #[test]
-    fn a_time_chooses_the_last_before_it() -> Result<(), jiff::Error> {
-        let at = |time: &str| time.parse().map(Selector::At);
-        assert_eq!(
-            chosen(&at("2026-01-02T02:59:59Z")?, Trust::SoundOnly),
-            Ok((2, 0))
-        );
-        assert!(chosen(&at("2025-01-01T00:00:00Z")?, Trust::SoundOnly).is_err());
-        Ok(())
-    }
-
-    #[test]
-    fn an_id_chooses_even_a_suspect_archive_by_four_digits_or_more() {
-        let id = ArchiveId::of(&3_u64.to_be_bytes()).to_string();
-        assert_eq!(
-            chosen(&Selector::Id(id[..8].into()), Trust::SoundOnly),
-            Ok((3, 0))
-        );
-        assert!(chosen(&Selector::Id(id[..3].into()), Trust::SoundOnly).is_err());
-        assert!(chosen(&Selector::Id("zzzz".into()), Trust::SoundOnly).is_err());
-        assert_eq!(
-            chosen(&Selector::Id("2".into()), Trust::SoundOnly),
-            Ok((2, 0))
-        );
     }
 
     #[test]

@@ -5,16 +5,21 @@
 //! everything it needs and prints nothing.
 
 pub mod catalog;
+pub mod choice;
 pub mod context;
 pub mod download;
 pub mod dump;
 pub mod expire;
 pub mod fetch;
+pub mod hold;
 pub mod inspect;
+pub mod needs;
 pub mod off_site;
 pub mod pipeline;
 pub mod place;
+pub mod prune;
 pub mod push;
+pub mod records;
 pub mod replicate;
 pub mod standing;
 pub mod verify;

@@ -54,7 +54,7 @@ pub fn settle(context: &Context, manifest: &Manifest, id: ArchiveId) {
 }
 
 /// How a place is taken in a store: as was found out once, and is remembered.
-async fn exclusivity(context: &Context) -> Result<Exclusivity, StoreError> {
+pub(super) async fn exclusivity(context: &Context) -> Result<Exclusivity, StoreError> {
     let key = context.store_key();
     let mut is_exclusive = context.index.ask(|index| index.is_exclusive(&key));
     if is_exclusive.is_none() {

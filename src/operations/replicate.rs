@@ -5,18 +5,22 @@
 //! store. Archives go in the order of the chain, and what is there is not sent again; so it can be
 //! stopped at any time and repeated at will.
 
-use super::catalog::{Catalog, load_with_bytes};
+use super::catalog::{Catalog, Summary, load_with_bytes};
 use super::context::Context;
 use super::download::{DownloadError, download};
 use super::pipeline::{Room, WorkerFailed};
 use super::place;
+use super::records::{RecordWriteError, Records, copy_record};
 use crate::formats::manifest::BlobEntry;
+use crate::formats::record::{Hold, Retirement};
 use crate::ports::store::{Creation, StoreError};
 use crate::words::cancel::Cancelled;
+use crate::words::cause::with_cause;
 use crate::words::ids::{BlobId, Sequence};
 use crate::words::limits::{COPY_BYTES_IN_FLIGHT, READS_IN_FLIGHT};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What was copied.
@@ -104,8 +108,15 @@ pub async fn replicate(
         room: Room::new(COPY_BYTES_IN_FLIGHT),
     };
     to.monitor.begin("replicate", None);
-    let mut outcome = Ok(());
-    for (number, archive) in source.archives.iter().enumerate() {
+    // First: what they say of the chain is needed to understand the archives.
+    let mut outcome = copy_records(from, to, &source.records, &target.records, &mut done).await;
+    // What was removed there on purpose a prune removes here, too.
+    let stays = |it: &&Arc<Summary>| !target.records.retires(it.sequence, it.id);
+    let archives: Vec<_> = source.archives.iter().filter(stays).collect();
+    for (number, archive) in archives.iter().enumerate() {
+        if outcome.is_err() {
+            break;
+        }
         let there = target
             .archives
             .iter()
@@ -123,7 +134,7 @@ pub async fn replicate(
             Ok(()) => {}
             Err(NotCopied::Archive(reason)) => done.refused.push((archive.sequence, reason)),
             Err(NotCopied::TimeIsUp) => {
-                done.left = (source.archives.len() - number) as u64;
+                done.left = (archives.len() - number) as u64;
                 break;
             }
             Err(NotCopied::All(error)) => {
@@ -135,6 +146,47 @@ pub async fn replicate(
     to.monitor.end();
     done.refused.sort();
     outcome.map(|()| done)
+}
+
+/// Copies the records that the second store lacks. One that cannot be used is told, and left.
+async fn copy_records(
+    from: &Context,
+    to: &Context,
+    source: &Records,
+    target: &Records,
+    done: &mut Replicated,
+) -> Result<(), ReplicateError> {
+    let retired = source.retired.keys().copied();
+    for place in retired.filter(|place| !target.retired.contains_key(place)) {
+        from.cancel.check()?;
+        note(
+            copy_record::<Retirement>(from, to, place).await,
+            place,
+            done,
+        )?;
+    }
+    for (sequence, hold) in &source.holds {
+        let known = target.holds.get(sequence).map_or(0, |known| known.number);
+        for number in known + 1..=hold.number {
+            from.cancel.check()?;
+            let copied = copy_record::<Hold>(from, to, (*sequence, number)).await;
+            note(copied, *sequence, done)?;
+        }
+    }
+    Ok(())
+}
+
+fn note(
+    copied: Result<(), RecordWriteError>,
+    sequence: Sequence,
+    done: &mut Replicated,
+) -> Result<(), ReplicateError> {
+    match copied {
+        Ok(()) => {}
+        Err(RecordWriteError::Store(error)) => return Err(error.into()),
+        Err(error) => done.refused.push((sequence, with_cause(&error))),
+    }
+    Ok(())
 }
 
 /// Two stores, and what the second shows.

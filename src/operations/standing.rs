@@ -6,6 +6,7 @@
 
 use super::catalog::{Broken, Catalog, Summary};
 use super::context::{Context, store_key};
+use super::records::Records;
 use crate::ports::store::{StoreError, StoreUrl};
 use crate::words::cause::with_cause;
 use crate::words::ids::{ArchiveId, Sequence};
@@ -180,21 +181,37 @@ impl Standing {
     /// Every archive, from whichever store has it; what no store has whole is broken.
     #[must_use]
     pub fn merged(&self) -> Catalog {
+        let catalogs: Vec<&Catalog> = self.reached.iter().map(|store| &store.catalog).collect();
+        Catalog {
+            highest_seen: self.highest_seen,
+            ..Self::merge(&catalogs)
+        }
+    }
+
+    /// Every archive of some catalogs, the first of which counts where two differ.
+    #[must_use]
+    pub fn merge(catalogs: &[&Catalog]) -> Catalog {
         let mut archives: BTreeMap<Sequence, &Arc<Summary>> = BTreeMap::new();
         let mut broken: BTreeMap<Sequence, &Broken> = BTreeMap::new();
-        for store in &self.reached {
-            for archive in &store.catalog.archives {
+        let mut records = Records::default();
+        for catalog in catalogs {
+            for archive in &catalog.archives {
                 archives.entry(archive.sequence).or_insert(archive);
             }
-            for found in &store.catalog.broken {
+            for found in &catalog.broken {
                 broken.entry(found.sequence).or_insert(found);
             }
+            records.add(&catalog.records);
         }
+        // What was retired in one store is to go in the others, too.
+        archives.retain(|sequence, archive| !records.retires(*sequence, archive.id));
         broken.retain(|sequence, _| !archives.contains_key(sequence));
         Catalog {
             archives: archives.into_values().cloned().collect(),
             broken: broken.into_values().cloned().collect(),
-            highest_seen: self.highest_seen,
+            records: Arc::new(records),
+            leaving: Vec::new(),
+            highest_seen: catalogs.iter().filter_map(|it| it.highest_seen).max(),
         }
     }
 

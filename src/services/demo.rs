@@ -7,7 +7,8 @@ use crate::formats::recipients::{
     KeyError, Recipients, Unwrapper, generate_identity, read_identities,
 };
 use crate::formats::signature::{SignatureError, SigningKey, TrustedSigners};
-use crate::operations::catalog::{Catalog, NoSuchArchive, Selector, Trust, load};
+use crate::operations::catalog::{Catalog, load};
+use crate::operations::choice::{NoSuchArchive, Selector, Trust};
 use crate::operations::context::{Context, SharedIndex};
 use crate::operations::fetch::{FetchError, FetchRequest, fetch};
 use crate::operations::push::{PushError, PushKeys, PushRequest, Pushed, push};

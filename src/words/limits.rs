@@ -4,6 +4,7 @@
 //! [`CHUNKS_IN_FLIGHT`] chunks between two threads. A fetch holds one blob's plain bytes and the
 //! sealed bytes of that blob or of the next, besides one blob of recipes.
 
+use jiff::SignedDuration;
 use std::time::Duration;
 
 /// The smallest chunk, but for the last of a component.
@@ -29,6 +30,8 @@ pub const BLOB_BUFFER: usize = 35 * 1024 * 1024;
 
 /// No manifest is larger than this: about 100,000 blobs, or 1.5 TiB in one archive.
 pub const MANIFEST_MAX: u64 = 16 * 1024 * 1024;
+/// No record is larger than this: a retirement of about 200,000 blobs.
+pub const RECORD_MAX: u64 = 16 * 1024 * 1024;
 /// No signature is larger than this.
 pub const SIGNATURE_MAX: u64 = 16 * 1024;
 /// No line of a recipe is longer than this.
@@ -47,6 +50,12 @@ pub const UPLOADS_IN_FLIGHT: usize = 1;
 pub const COPY_BYTES_IN_FLIGHT: u64 = 20 * 1024 * 1024;
 /// So many small objects are read or copied at once.
 pub const READS_IN_FLIGHT: usize = 8;
+
+/// What no archive needs stays in the stores for so long, unless the operator says otherwise: twice what
+/// a push may take.
+pub const GRACE: SignedDuration = SignedDuration::from_hours(24);
+/// A push uses a blob again that no archive needs, if it was stored less than this ago.
+pub const UNNEEDED_REUSE: SignedDuration = SignedDuration::from_hours(12);
 
 /// The env file is read whole, up to this size.
 pub const ENV_FILE_MAX: u64 = 1024 * 1024;

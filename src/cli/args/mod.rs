@@ -5,9 +5,11 @@
     reason = "these comments are the help, shown on a terminal"
 )]
 
+pub mod retention;
 pub mod sidecar;
 
 use clap::{Parser, Subcommand};
+use retention::RetentionArgs;
 use sidecar::SidecarArgs;
 use std::path::PathBuf;
 
@@ -213,6 +215,22 @@ pub enum Command {
     Fetch(FetchArgs),
     /// Check signatures, the chain, and the presence and size of every blob
     Verify,
+    /// Exempt an archive from retention, by a signed record in every store
+    #[command(after_help = "Example:\n  sealift hold 3f9a --reason 'before the migration'")]
+    Hold(HoldArgs),
+    /// Let retention count for an archive again
+    #[command(after_help = "Example:\n  sealift release 3f9a")]
+    Release(HoldArgs),
+    /// Show what retention keeps and why, and what it would remove; with --execute, remove it
+    ///
+    /// Reads and verifies every manifest in every store; if one cannot be, or one is missing without a
+    /// record, nothing is removed. An archive goes by a signed retirement; what no archive needs any
+    /// more is deleted once the grace period is over, so the space is free a day later. What
+    /// is locked is tried again the next time. Without any rule everything is kept.
+    #[command(
+        after_help = "Example:\n  sealift prune --keep-daily 14 --keep-weekly 8 --keep-monthly 12\n  sealift prune --execute"
+    )]
+    Prune(PruneArgs),
     /// Copy archives from the store to another one, without opening them
     ///
     /// Verifies every signature and every blob on the way. What is there already is not sent again,
@@ -317,6 +335,29 @@ pub struct ReplicateArgs {
     /// Fill a store that is empty now though it held archives: a new disk in place of the old one
     #[arg(long)]
     pub refill: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct HoldArgs {
+    /// The archive's id, the first four digits of it or more, or its number
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Why, in a line; it is public, and signed
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PruneArgs {
+    /// Do it; without this, the plan is shown and nothing is changed
+    #[arg(long)]
+    pub execute: bool,
+    /// What no archive needs any more stays for so long; less than a day only if no other host pushes
+    /// [default: 24h]
+    #[arg(long, value_name = "TIME")]
+    pub grace: Option<String>,
+    #[command(flatten)]
+    pub retention: RetentionArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -47,11 +47,13 @@ pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
     let settings = session.settings()?;
     let stores = session.reading(&settings).await?;
     let standing = session.standing(&stores).await?;
-    let mut archives: Vec<Line> = standing
-        .merged()
-        .archives
-        .iter()
-        .map(|archive| line(&standing, archive))
+    let merged = standing.merged();
+    let archives = merged.archives.iter();
+    let mut archives: Vec<Line> = archives
+        .map(|archive| Line {
+            held: merged.held(archive).is_some(),
+            ..line(&standing, archive)
+        })
         .collect();
     archives.reverse();
     let document = Document { archives };
@@ -80,7 +82,6 @@ fn line(standing: &Standing, archive: &Summary) -> Line {
         verdict: archive.verdict,
         findings: archive.findings.to_vec(),
         proofs: archive.proofs.to_vec(),
-        // Nothing can be held yet.
         held: false,
         plain_bytes: archive.plain_bytes,
         stored_bytes: archive.stored_bytes,
@@ -132,6 +133,9 @@ fn text(document: &Document, stores: usize, place: &str) -> String {
 /// The verdict, what speaks against it, what the keys came to, and where it is not.
 fn judged(line: &Line, stores: usize) -> String {
     let mut judged = verdict(line.verdict, &line.findings);
+    if line.held {
+        judged += "; held";
+    }
     if !line.proofs.is_empty() {
         judged = format!("{judged}; keys: {}", key_states(&line.proofs));
     }

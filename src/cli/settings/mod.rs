@@ -258,19 +258,7 @@ impl Settings {
             &self.secret_recipients
         };
         let secrets = resolve_recipients(own)?.ok_or_else(missing)?;
-        let signing = self.signing_key()?;
-        if let Some(path) = &self.trusted_signers
-            && !self.trusted_signers()?.trusts(&signing)
-        {
-            let key = self.signing_key.as_deref().unwrap_or(path);
-            let failure = Failure::usage(format!(
-                "the signing key {} is not among the trusted signers {}, so nobody would believe \
-                 the archive",
-                key.display(),
-                path.display()
-            ));
-            return Err(failure.hint(trust_command(key, path)));
-        }
+        let signing = self.trusted_signing_key()?;
         Ok(PushKeys::new(data, secrets, signing)?)
     }
 
@@ -364,6 +352,27 @@ impl Settings {
     /// The recipients that were set for secrets alone.
     pub fn secret_recipients(&self) -> &[String] {
         &self.secret_recipients
+    }
+
+    /// The key that signs, which has to be one that is believed.
+    ///
+    /// # Errors
+    /// A [`Failure`] if it is missing, cannot be used, or is not among the trusted signers.
+    pub fn trusted_signing_key(&self) -> Result<SigningKey, Failure> {
+        let signing = self.signing_key()?;
+        if let Some(path) = &self.trusted_signers
+            && !self.trusted_signers()?.trusts(&signing)
+        {
+            let key = self.signing_key.as_deref().unwrap_or(path);
+            let failure = Failure::usage(format!(
+                "the signing key {} is not among the trusted signers {}, so nobody would believe \
+                 the archive",
+                key.display(),
+                path.display()
+            ));
+            return Err(failure.hint(trust_command(key, path)));
+        }
+        Ok(signing)
     }
 
     /// The key that signs.

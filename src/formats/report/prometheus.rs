@@ -1,4 +1,4 @@
-//! Prometheus: reports as metrics, in the text format that node_exporter's textfile collector reads.
+//! Prometheus: reports as metrics, in the text format that `node_exporter`'s textfile collector reads.
 //!
 //! Promise: each metric comes once with all its samples, and no two samples have the same labels,
 //! whatever a code or an address is. What never happened has the time 0, so that an alert on its age

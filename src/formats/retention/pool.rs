@@ -44,7 +44,7 @@ struct Member<'a> {
 
 impl<'a> Pool<'a> {
     pub(super) fn new(rules: &Rules, zone: &TimeZone, mut moments: Vec<&'a Moment>) -> Self {
-        moments.sort_unstable_by(|one, other| other.at.cmp(&one.at));
+        moments.sort_unstable_by_key(|moment| std::cmp::Reverse(moment.at));
         let newest = moments.first().map(|moment| moment.at.0);
         let mut members: Vec<Member<'a>> = Vec::with_capacity(moments.len());
         for moment in moments {

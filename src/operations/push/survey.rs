@@ -9,13 +9,14 @@ use super::PushKeys;
 use super::error::PushError;
 use super::source::{Source, each_chunk};
 use super::target::Targets;
+use crate::operations::catalog::load;
 use crate::operations::context::Context;
 use crate::operations::pipeline::blocking;
 use crate::ports::index::Place;
 use crate::words::class::Class;
 use crate::words::clock::Timestamp;
 use crate::words::ids::{BlobId, Digest};
-use crate::words::limits::CHUNK_MIN;
+use crate::words::limits::{CHUNK_MIN, UNNEEDED_REUSE};
 use jiff::SignedDuration;
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
@@ -138,14 +139,16 @@ impl Usage {
     }
 }
 
-/// Of the blobs that would be used, those that pay, are young enough, and that every store shows
-/// whole.
+/// Of the blobs that would be used, those that pay, are young enough, that no prune is about to collect,
+/// and that every store shows whole.
 async fn present(
     targets: &mut Targets,
     mut usage: HashMap<BlobId, Usage>,
     since: Option<Timestamp>,
 ) -> Result<HashSet<BlobId>, PushError> {
     usage.retain(|_, usage| usage.pays() && since.is_none_or(|since| usage.created_at >= since));
+    let unneeded = unneeded(targets, &usage).await?;
+    usage.retain(|id, _| !unneeded.contains(id));
     let usage = &usage;
     let look = async |context: &Context| {
         let mut present = HashSet::new();
@@ -164,6 +167,34 @@ async fn present(
         reusable.retain(|id| present.contains(id));
     }
     Ok(reusable)
+}
+
+/// The blobs that no archive needs: a prune on another host may collect them at any time. Those that were
+/// stored a short while ago are safe from it, so that a push that was cut off can go on.
+async fn unneeded(
+    targets: &Targets,
+    usage: &HashMap<BlobId, Usage>,
+) -> Result<HashSet<BlobId>, PushError> {
+    let context = targets.first();
+    let now = context.clock.now();
+    // What comes from the future has an age that nobody knows.
+    let young = SignedDuration::ZERO..UNNEEDED_REUSE;
+    let is_old = |usage: &Usage| !young.contains(&now.duration_since(usage.created_at));
+    let old = usage.iter().filter(|(_, usage)| is_old(usage));
+    let mut unneeded: HashSet<BlobId> = old.map(|(id, _)| *id).collect();
+    // The newest needs nearly all of them.
+    for archive in targets.catalog.archives.iter().rev() {
+        if unneeded.is_empty() {
+            break;
+        }
+        context.cancel.check()?;
+        if let Ok(archive) = load(context, archive.sequence).await {
+            for blob in archive.blobs() {
+                unneeded.remove(&blob.id);
+            }
+        }
+    }
+    Ok(unneeded)
 }
 
 /// Since when a blob has to have been stored to be used again.

@@ -6,6 +6,7 @@
 
 mod answer;
 mod aws;
+mod creation;
 mod directory;
 mod error;
 mod http;
@@ -15,15 +16,19 @@ mod objects;
 mod patience;
 mod ping;
 mod probe;
+mod records;
 mod refusal;
 mod remote;
+mod removal;
 mod url;
 
 pub use error::StoreError;
 pub use network::{BadBundle, Network, NetworkSettings};
 pub use ping::{Ping, PingError, check_ping_address};
 pub use probe::{Checksums, Exclusivity, Lock, Probe};
+pub use records::{RecordEntry, Stored};
 pub use refusal::Refusal;
+pub use removal::ShownBlob;
 pub use url::{BadUrl, BucketOptions, BucketUrl, Service, StoreUrl};
 
 use crate::formats::manifest::{BlobEntry, Unverified};
@@ -31,7 +36,7 @@ use crate::formats::seal::{Checked, Sealed, Unchecked};
 use crate::words::ids::{ArchiveId, BlobId, Instance, Sequence};
 use crate::words::limits::{BLOB_BUFFER, MANIFEST_MAX, SIGNATURE_MAX};
 use object_store::memory::InMemory;
-use object_store::{ObjectMeta, ObjectStore, PutMode};
+use object_store::{ObjectMeta, ObjectStore};
 use objects::Size;
 use remote::Remote;
 use std::collections::HashMap;
@@ -159,7 +164,9 @@ impl Store {
         format!("{}/signatures/{id}.sig", self.instance)
     }
 
-    fn manifest_object(&self, sequence: Sequence) -> String {
+    /// The name of a manifest's object, below the store.
+    #[must_use]
+    pub fn manifest_object(&self, sequence: Sequence) -> String {
         format!("{}/archives/{:08}.json", self.instance, sequence.0)
     }
 
@@ -202,57 +209,8 @@ impl Store {
         bytes: Vec<u8>,
         exclusivity: Exclusivity,
     ) -> Result<Creation, StoreError> {
-        let id = ArchiveId::of(&bytes);
-        let (object, bytes) = (self.manifest_object(sequence), bytes::Bytes::from(bytes));
-        let mode = match exclusivity {
-            Exclusivity::ByStore => PutMode::Create,
-            Exclusivity::ByCheck => PutMode::Overwrite,
-        };
-        let mut attempts = self.network.attempts();
-        loop {
-            if exclusivity == Exclusivity::ByCheck
-                && let Some(creation) = self.creation(sequence, id).await?
-            {
-                return Ok(creation);
-            }
-            let error = match self.put_once(&object, bytes.clone(), mode.clone()).await {
-                Ok(()) if exclusivity == Exclusivity::ByStore => return Ok(Creation::Created),
-                Ok(()) => {
-                    let there = self.creation(sequence, id).await?;
-                    return Ok(there.unwrap_or(Creation::Taken));
-                }
-                Err(error) => error,
-            };
-            let may_be_there = matches!(error, StoreError::Exists { .. }) || error.is_transient();
-            if !may_be_there {
-                return Err(error);
-            }
-            if let Some(creation) = self.creation(sequence, id).await? {
-                return Ok(creation);
-            }
-            if !attempts.another(&error).await {
-                return Err(error);
-            }
-        }
-    }
-
-    /// Who has a place in the chain; `None` if nobody has.
-    async fn creation(
-        &self,
-        sequence: Sequence,
-        id: ArchiveId,
-    ) -> Result<Option<Creation>, StoreError> {
-        let mut again = true;
-        loop {
-            match self.manifest(sequence).await {
-                Ok(there) if there.id() == id => return Ok(Some(Creation::Created)),
-                // Ours, damaged on its way, must not pass for another's.
-                Ok(_) if again => again = false,
-                Ok(_) => return Ok(Some(Creation::Taken)),
-                Err(StoreError::NotFound { .. }) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
+        self.create(&self.manifest_object(sequence), bytes, exclusivity)
+            .await
     }
 
     /// Every manifest in the store, in the order of the chain, and what else lies there.
@@ -318,15 +276,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn each_blob(&self, mut see: impl FnMut(BlobId, u64)) -> Result<(), StoreError> {
-        let folder = format!("{}/blobs", self.instance);
-        let look = |found: ObjectMeta| {
-            let id = found.location.filename().and_then(|name| name.parse().ok());
-            // A blob is one only where its name says; elsewhere no reader would find it.
-            if let Some(id) = id.filter(|id| found.location.as_ref() == self.blob_object(*id)) {
-                see(id, found.size);
-            }
-        };
-        self.list(&folder, look).await
+        self.each_shown_blob(|blob| see(blob.id, blob.bytes)).await
     }
 
     /// Every blob in the store with its size: 48 bytes of memory for each.

@@ -1,0 +1,3 @@
+//! stub
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct RetentionArgs {}

@@ -1,0 +1,94 @@
+//! Hold and release: archives that are exempt from retention, by signed records in the stores.
+//!
+//! Promise: an archive counts as held as soon as one store has the record, and until a later one
+//! releases it. The records are never rewritten: the history of an archive's holds stays readable.
+
+use crate::formats::record::{FORMAT, HOLDS_MAX, Hold, HoldKind};
+use crate::formats::signature::SigningKey;
+use crate::operations::catalog::Summary;
+use crate::operations::context::Context;
+use crate::operations::records::{RecordWriteError, copy_record, write_record};
+use crate::operations::standing::Standing;
+use crate::words::ids::Sequence;
+
+/// What became of a hold or a release.
+pub struct HoldOutcome {
+    /// Whether it was so before.
+    pub was_so: bool,
+    /// The stores that do not have the record, and why.
+    pub failed: Vec<(Context, RecordWriteError)>,
+}
+
+/// It cannot be recorded at all.
+#[derive(Debug, thiserror::Error)]
+pub enum HoldError {
+    /// No store took the record.
+    #[error(transparent)]
+    Write(#[from] RecordWriteError),
+    /// There is no number left for another record.
+    #[error("archive {0} was held and released too often")]
+    TooOften(Sequence),
+}
+
+/// Exempts an archive from retention, or ends that, in every store.
+///
+/// # Errors
+/// [`HoldError`] if no store has the record afterwards.
+pub async fn hold(
+    standing: &Standing,
+    signing: &SigningKey,
+    archive: &Summary,
+    kind: HoldKind,
+    reason: &str,
+) -> Result<HoldOutcome, HoldError> {
+    let sequence = archive.sequence;
+    let records = standing.merged().records;
+    let last = records.holds.get(&sequence);
+    let is_held = records.held(sequence, archive.id).is_some();
+    let was_so = is_held == (kind == HoldKind::Hold);
+    let number = last.map_or(0, |last| last.number);
+    let mut outcome = HoldOutcome {
+        was_so,
+        failed: Vec::new(),
+    };
+    if was_so {
+        return Ok(outcome);
+    }
+    let number = number + 1;
+    if number > HOLDS_MAX {
+        return Err(HoldError::TooOften(sequence));
+    }
+    let mut written: Option<Context> = None;
+    for store in &standing.reached {
+        let context = &store.context;
+        let place = (sequence, number);
+        let wrote = if let Some(from) = &written {
+            copy_record::<Hold>(from, context, place).await
+        } else {
+            let record = Hold {
+                format: FORMAT,
+                kind,
+                instance: context.store.instance().clone(),
+                sequence,
+                number,
+                archive: archive.id,
+                at: context.clock.now(),
+                reason: reason.to_owned(),
+                tool: concat!("sealift ", env!("CARGO_PKG_VERSION")).to_owned(),
+            };
+            write_record(context, signing, &record, place).await
+        };
+        match wrote {
+            Ok(()) => written = Some(context.clone()),
+            Err(error) => outcome.failed.push((context.clone(), error)),
+        }
+    }
+    match outcome.failed.pop() {
+        Some((_, error)) if written.is_none() => Err(error.into()),
+        Some(failed) => {
+            outcome.failed.push(failed);
+            Ok(outcome)
+        }
+        None => Ok(outcome),
+    }
+}
