@@ -10,6 +10,22 @@ pub const SIGNING_KEY: &str = "sealift-signing-key";
 /// The list of trusted signers, beside the settings file.
 pub const SIGNERS: &str = "sealift-allowed-signers";
 
+/// Retention, as a comment: what to remove is never decided by a default.
+const RETENTION: &str = r#"
+# Which archives stay in the store; without rules all do. Days are those of the time zone. A label
+# can have rules of its own, in place of these.
+#
+# [retention]
+# keep_daily = 14
+# keep_weekly = 8
+# keep_monthly = 12
+# keep_sound = 7
+#
+# [[retention.labels]]
+# label = "pre-update-*"
+# keep_last = 5
+"#;
+
 /// What goes into the file.
 pub struct SettingsFile<'a> {
     /// Flags and environment of `init`.
@@ -73,6 +89,7 @@ impl SettingsFile<'_> {
         text += "\n# The sidecar: sealift run and sealift dump. Where the databases are and who may dump them is read\n\
                  # from the environment or from the env file.\n#\n# [sidecar]\n# schedule = \"0 3 * * *\"\n\
                  # retention_days = 14\n";
+        text += RETENTION;
         Ok(text)
     }
 

@@ -1,9 +1,11 @@
 //! `sealift doctor`: is everything as it should be, and what does each store really do?
 
+use crate::cli::args::retention::RetentionArgs;
 use crate::cli::args::sidecar::SidecarArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
+use crate::cli::retention_settings::policy;
 use crate::cli::session::{Session, SystemClock};
 use crate::cli::settings::Settings;
 use crate::cli::sidecar_settings::Routine;
@@ -108,6 +110,7 @@ pub async fn run(session: &Session, output: &Output) -> Result<Exit, Failure> {
     };
     check_host(&settings, &mut checks);
     check_routine(&settings, &mut checks);
+    check_retention(&settings, &mut checks);
     check_stores(session, &settings, &mut checks).await;
     // What was not waited for is no fault.
     session.cancel.check()?;
@@ -189,6 +192,25 @@ fn check_routine(settings: &Settings, checks: &mut Checks) {
                 "routine",
                 format!("the next run of the schedule is at {next}; {told}"),
             );
+        }
+    }
+}
+
+/// Which archives would stay.
+fn check_retention(settings: &Settings, checks: &mut Checks) {
+    checks.of("retention");
+    let read = || {
+        Ok::<_, Failure>((
+            policy(&RetentionArgs::default(), settings)?.0,
+            settings.own_time_zone()?,
+        ))
+    };
+    match read() {
+        Err(failure) => checks.failure("retention", failure),
+        Ok((policy, zone)) => {
+            let lines = policy.describe().join("; ");
+            let zone = zone.unwrap_or("UTC");
+            checks.ok("retention", format!("{lines}; days are those of {zone}"));
         }
     }
 }

@@ -12,6 +12,7 @@ pub use environment::{
 
 use crate::cli::args::SettingsArgs;
 use crate::cli::failure::Failure;
+use crate::cli::retention_settings::RetentionFile;
 use crate::cli::sidecar_settings::{SidecarFile, instance_variables};
 use crate::cli::signing_key::unusable;
 use crate::cli::store_settings::{NetworkFile, OneOrMore, network_settings, resolved, stores};
@@ -61,6 +62,8 @@ pub struct Settings {
     pub network: NetworkSettings,
     /// What the file says of the sidecar, and the folder that paths in it are relative to.
     pub sidecar: (SidecarFile, PathBuf),
+    /// What the file says of retention.
+    pub retention: RetentionFile,
     stores: Vec<StoreUrl>,
     recipients: Vec<String>,
     secret_recipients: Vec<String>,
@@ -97,6 +100,8 @@ struct File {
     ca_bundle: Option<PathBuf>,
     #[serde(default)]
     sidecar: SidecarFile,
+    #[serde(default)]
+    retention: RetentionFile,
     #[serde(default, rename = "include")]
     includes: Vec<FileInclude>,
 }
@@ -178,6 +183,7 @@ impl Settings {
             poll: poll.map_or(Ok(POLL), |poll| parse_duration("poll", &poll))?,
             network: network_settings(&args.network, network)?,
             sidecar: (file.sidecar, base.to_owned()),
+            retention: file.retention,
             recipients: list(&args.recipients, "SEALIFT_RECIPIENTS", file.recipients),
             secret_recipients: list(
                 &args.secret_recipients,

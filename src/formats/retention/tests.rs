@@ -244,7 +244,7 @@ fn without_rules_everything_stays() -> Outcome {
 }
 
 #[test]
-fn a_policy_is_told_in_the_words_of_its_settings() -> Outcome {
+fn a_policy_is_told_in_the_words_of_its_settings() {
     let policy = rules(|rules| {
         *rules = Rules {
             last: Some(3),
@@ -259,7 +259,6 @@ fn a_policy_is_told_in_the_words_of_its_settings() -> Outcome {
     let expected =
         "archives: last 3, within 30d, hourly 24, daily 7, weekly 5, monthly 12, yearly 10";
     assert_eq!(policy.describe(), [expected]);
-    Ok(())
 }
 
 #[test]
