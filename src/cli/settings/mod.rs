@@ -138,14 +138,8 @@ impl Settings {
         Self::merge(args, File::default(), Path::new(""))
     }
 
-    fn merge(args: &SettingsArgs, file: File, base: &Path) -> Result<Self, Failure> {
-        let network = NetworkFile {
-            limit_upload: file.limit_upload,
-            limit_download: file.limit_download,
-            timeout: file.timeout,
-            deadline: file.deadline,
-            ca_bundle: file.ca_bundle.map(|path| base.join(path)),
-        };
+    fn merge(args: &SettingsArgs, mut file: File, base: &Path) -> Result<Self, Failure> {
+        let network = file.network(base);
         let place = |flag: &Option<PathBuf>, name: &str, in_file: Option<PathBuf>| {
             flag.clone()
                 .or_else(|| path(name))
@@ -449,6 +443,17 @@ impl File {
         let text = read_text("settings", path)?;
         let file = toml::from_str(&text).map_err(|error| not_understood(path, &text, &error))?;
         Ok((file, path.parent().map(Path::to_owned).unwrap_or_default()))
+    }
+
+    /// What it says of the way to stores.
+    fn network(&mut self, base: &Path) -> NetworkFile {
+        NetworkFile {
+            limit_upload: self.limit_upload.take(),
+            limit_download: self.limit_download.take(),
+            timeout: self.timeout.take(),
+            deadline: self.deadline.take(),
+            ca_bundle: self.ca_bundle.take().map(|path| base.join(path)),
+        }
     }
 }
 
