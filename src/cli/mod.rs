@@ -18,7 +18,6 @@ mod pushing;
 mod recorder;
 mod retention_failures;
 mod retention_settings;
-mod retention_settings;
 mod session;
 mod settings;
 mod settings_file;
