@@ -43,9 +43,15 @@ digest() {
 verify() {
     sig=$root/signatures/$(digest "$1").sig
     [ -f "$sig" ] || return 1
-    who=$(ssh-keygen -Y find-principals -s "$sig" -f "$signers" 2>/dev/null | head -n 1)
+    # A key that has a period must have been valid when it signed, not now.
+    set -- "$1"
+    if grep -qi '^[^#]*valid-' "$signers"; then
+        at=$(jq -r .created_at "$1" | tr -d ':T-') || return 1
+        set -- "$1" "-Overify-time=$at"
+    fi
+    who=$(ssh-keygen -Y find-principals -s "$sig" -f "$signers" ${2+"$2"} 2>/dev/null | head -n 1)
     [ -n "$who" ] || return 1
-    ssh-keygen -Y verify -f "$signers" -I "$who" -n sealift -s "$sig" <"$1" >/dev/null 2>&1
+    ssh-keygen -Y verify -f "$signers" -I "$who" -n sealift -s "$sig" ${2+"$2"} <"$1" >/dev/null 2>&1
 }
 
 # Sound archives, the newest capture first.

@@ -200,7 +200,7 @@ impl Unverified {
         sequence: Sequence,
     ) -> Result<Verified, ManifestError> {
         let signature = signature.ok_or(ManifestError::Unsigned)?;
-        let signer = signers.verify(&self.bytes, signature)?;
+        let signed = signers.verify(&self.bytes, signature)?;
         let manifest = parse(&self.bytes)?;
         if manifest.instance != *instance || manifest.sequence != sequence {
             return Err(ManifestError::Misplaced {
@@ -208,6 +208,7 @@ impl Unverified {
                 found_sequence: manifest.sequence,
             });
         }
+        let signer = signed.at(manifest.created_at)?;
         manifest.check().map_err(ManifestError::Illegal)?;
         Ok(Verified {
             id: self.id(),
@@ -478,7 +479,7 @@ mod tests {
 
     fn verify_bytes(bytes: Vec<u8>, sequence: u64) -> Result<Verified, ManifestError> {
         let key = SigningKey::generate("host")?;
-        let signers = TrustedSigners::parse(&key.allowed_signers_line()?)?;
+        let signers = TrustedSigners::parse(&key.allowed_signers_line()?, None)?;
         let signature = key.sign(&bytes)?;
         let instance = "lazyit"
             .parse()

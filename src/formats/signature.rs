@@ -1,11 +1,17 @@
 //! Signatures: SSHSIG over a manifest's bytes, with an ed25519 OpenSSH key.
 //!
 //! Promise: [`TrustedSigners::verify`] says yes only to a signature made in the namespace
-//! `sealift`, over exactly these bytes, by a key that the operator listed for it. Formats: OpenSSH
-//! PROTOCOL.sshsig and PROTOCOL.key, and the `allowed_signers` of ssh-keygen(1), so that
+//! `sealift`, over exactly these bytes, by a key that the operator listed for it; and who signed is
+//! told only to those who say when ([`Signed::at`]), so that no period of a key is forgotten. Formats:
+//! OpenSSH PROTOCOL.sshsig and PROTOCOL.key, and the `allowed_signers` of ssh-keygen(1), so that
 //! `ssh-keygen -Y verify` reaches the same answer.
 
+mod options;
+
 use crate::formats::chunk::{ChunkKey, SecretDigestKey};
+use crate::words::clock::Timestamp;
+use jiff::tz::TimeZone;
+use options::Period;
 use ssh_key::private::KeypairData;
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
@@ -46,6 +52,14 @@ pub enum SignatureError {
     /// The bytes are not the ones that were signed.
     #[error("the signature does not fit the bytes")]
     Mismatch,
+    /// The key is trusted, but not for what was signed then.
+    #[error("signed by {signer} at {at}, when that key was not valid")]
+    OutsidePeriod {
+        /// The key's fingerprint.
+        signer: String,
+        /// When it was signed, as the signed bytes say.
+        at: Timestamp,
+    },
 }
 
 /// The private key that signs manifests. Its memory is wiped when it is dropped.
@@ -147,16 +161,48 @@ impl std::fmt::Debug for SigningKey {
 
 /// Whose signatures are believed.
 #[derive(Clone, Debug)]
-pub struct TrustedSigners(Vec<PublicKey>);
+pub struct TrustedSigners(Vec<Trusted>);
+
+/// A line of the list.
+#[derive(Clone, Debug)]
+struct Trusted {
+    key: PublicKey,
+    period: Period,
+}
+
+/// A signature that fits the bytes and whose key is listed, though perhaps not for that time.
+#[derive(Clone, Debug)]
+#[must_use = "the key may not have been valid when it signed"]
+pub struct Signed {
+    signer: String,
+    periods: Vec<Period>,
+}
+
+impl Signed {
+    /// Who signed (the key's SHA-256 fingerprint), if the key was valid then. When that was, the signed
+    /// bytes say, and so the signer: a key that was stolen can sign for any time in its period.
+    ///
+    /// # Errors
+    /// [`SignatureError::OutsidePeriod`].
+    pub fn at(self, at: Timestamp) -> Result<String, SignatureError> {
+        let signer = self.signer;
+        if self.periods.iter().any(|period| period.has(at)) {
+            Ok(signer)
+        } else {
+            Err(SignatureError::OutsidePeriod { signer, at })
+        }
+    }
+}
 
 impl TrustedSigners {
-    /// Reads a list in the format of ssh-keygen's `allowed_signers`.
+    /// Reads a list in the format of ssh-keygen's `allowed_signers`. Times that are not in UTC are
+    /// those of the zone.
     ///
     /// # Errors
     /// [`SignatureError::BadSigners`] at the first line that is not understood: an option that is
     /// ignored would be a restriction that is not kept. [`SignatureError::NoSigners`] for an empty list.
-    pub fn parse(text: &str) -> Result<Self, SignatureError> {
-        let mut keys = Vec::new();
+    pub fn parse(text: &str, zone: Option<&TimeZone>) -> Result<Self, SignatureError> {
+        let mut trusted = Vec::new();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -167,77 +213,63 @@ impl TrustedSigners {
                 reason,
             };
             let (_principals, rest) = line.split_once(' ').ok_or(bad("it has no key"))?;
-            let key = strip_namespaces(rest.trim_start()).map_err(bad)?;
-            if let Some(key) = key {
-                keys.push(
-                    PublicKey::from_openssh(key).map_err(|_| bad("not an OpenSSH public key"))?,
-                );
+            let (options, key) = options::read(rest.trim_start(), zone).map_err(bad)?;
+            if options.has_namespace() {
+                let key = PublicKey::from_openssh(key);
+                trusted.push(Trusted {
+                    key: key.map_err(|_| bad("not an OpenSSH public key"))?,
+                    period: options.period,
+                });
             }
         }
-        if keys.is_empty() {
+        if trusted.is_empty() {
             Err(SignatureError::NoSigners)
         } else {
-            Ok(Self(keys))
+            Ok(Self(trusted))
         }
     }
 
-    /// Checks a signature over some bytes and says who made it (the key's SHA-256 fingerprint).
+    /// Checks a signature over some bytes. A key that is listed more than once is valid in each of its
+    /// periods.
     ///
     /// # Errors
     /// [`SignatureError::Malformed`], [`SignatureError::UnknownSigner`] or
     /// [`SignatureError::Mismatch`].
-    pub fn verify(&self, bytes: &[u8], signature: &[u8]) -> Result<String, SignatureError> {
+    pub fn verify(&self, bytes: &[u8], signature: &[u8]) -> Result<Signed, SignatureError> {
         let signature = SshSig::from_pem(signature).map_err(|_| SignatureError::Malformed)?;
         let signer = signature
             .public_key()
             .fingerprint(HashAlg::Sha256)
             .to_string();
-        let key = self
-            .0
-            .iter()
-            .find(|key| key.key_data() == signature.public_key());
-        let Some(key) = key else {
+        let is_signer = |line: &&Trusted| line.key.key_data() == signature.public_key();
+        let lines: Vec<&Trusted> = self.0.iter().filter(is_signer).collect();
+        let Some(first) = lines.first() else {
             return Err(SignatureError::UnknownSigner(signer));
         };
-        key.verify(NAMESPACE, bytes, &signature)
+        first
+            .key
+            .verify(NAMESPACE, bytes, &signature)
             .map_err(|_| SignatureError::Mismatch)?;
-        Ok(signer)
+        let periods = lines.iter().map(|line| line.period).collect();
+        Ok(Signed { signer, periods })
     }
 
-    /// Whether what this key signs is believed.
+    /// Whether what this key signs at a time is believed.
     #[must_use]
-    pub fn trusts(&self, key: &SigningKey) -> bool {
+    pub fn trusts(&self, key: &SigningKey, at: Timestamp) -> bool {
         let own = key.0.public_key().key_data();
-        self.0.iter().any(|key| key.key_data() == own)
+        self.0
+            .iter()
+            .any(|line| line.key.key_data() == own && line.period.has(at))
     }
 
-    /// Whether a signer with this fingerprint is trusted now.
+    /// Whether a signer with this fingerprint is listed.
     #[must_use]
     pub fn contains(&self, fingerprint: &str) -> bool {
         self.0
             .iter()
-            .any(|key| key.fingerprint(HashAlg::Sha256).to_string() == fingerprint)
+            .any(|line| line.key.fingerprint(HashAlg::Sha256).to_string() == fingerprint)
     }
-}
-
-/// The key of a line after its options; `None` if its namespaces leave sealift out.
-fn strip_namespaces(rest: &str) -> Result<Option<&str>, &'static str> {
-    let Some(quoted) = rest.strip_prefix("namespaces=\"") else {
-        let starts_with_key = rest.starts_with("ssh-") || rest.starts_with("sk-");
-        return if starts_with_key {
-            Ok(Some(rest))
-        } else {
-            Err("only the option namespaces is known")
-        };
-    };
-    let (namespaces, key) = quoted.split_once('"').ok_or("a quote is not closed")?;
-    let key = key
-        .strip_prefix(' ')
-        .ok_or("only the option namespaces is known")?;
-    Ok(namespaces
-        .split(',')
-        .any(|name| name == NAMESPACE)
-        .then_some(key.trim_start()))
 }
 
 #[cfg(test)]
@@ -252,9 +284,10 @@ mod tests {
             SigningKey::generate("host")?,
             SigningKey::generate("stranger")?,
         );
-        let trusted = TrustedSigners::parse(&key.allowed_signers_line()?)?;
+        let trusted = TrustedSigners::parse(&key.allowed_signers_line()?, None)?;
         let signature = key.sign(b"manifest")?;
-        let signer = trusted.verify(b"manifest", signature.as_bytes())?;
+        let signed = trusted.verify(b"manifest", signature.as_bytes())?;
+        let signer = signed.at(Timestamp::UNIX_EPOCH)?;
         assert!(trusted.contains(&signer));
         let other_bytes = trusted.verify(b"manifesT", signature.as_bytes());
         assert!(matches!(other_bytes, Err(SignatureError::Mismatch)));
@@ -287,23 +320,49 @@ mod tests {
         let line = SigningKey::generate("host")?.allowed_signers_line()?;
         let git = line.replace("namespaces=\"sealift\"", "namespaces=\"git\"");
         assert!(matches!(
-            TrustedSigners::parse(&git),
+            TrustedSigners::parse(&git, None),
             Err(SignatureError::NoSigners)
         ));
         let both = line.replace("namespaces=\"sealift\"", "namespaces=\"git,sealift\"");
-        assert!(TrustedSigners::parse(&both).is_ok());
+        assert!(TrustedSigners::parse(&both, None).is_ok());
         Ok(())
     }
 
     #[test]
     fn an_option_that_is_not_kept_is_refused() -> Outcome {
         let line = SigningKey::generate("host")?.allowed_signers_line()?;
-        let dated = line.replace("namespaces", "valid-before=\"20200101\",namespaces");
-        let parsed = TrustedSigners::parse(&format!("# comment\n{dated}"));
+        let restricted = line.replace("namespaces", "cert-authority,namespaces");
+        let parsed = TrustedSigners::parse(&format!("# comment\n{restricted}"), None);
         assert!(matches!(
             parsed,
             Err(SignatureError::BadSigners { line: 2, .. })
         ));
+        Ok(())
+    }
+
+    #[test]
+    fn a_key_counts_in_each_of_its_periods_and_in_no_other() -> Outcome {
+        let key = SigningKey::generate("host")?;
+        let line = key.allowed_signers_line()?;
+        let of = |after: &str, before: &str| {
+            let period = format!("valid-after=\"{after}Z\",valid-before=\"{before}Z\",namespaces");
+            line.replace("namespaces", &period)
+        };
+        let list = of("20260101", "20260201") + &of("20260301", "20260401");
+        let trusted = TrustedSigners::parse(&list, None)?;
+        let signature = key.sign(b"manifest")?;
+        for (time, is_valid) in [
+            ("2025-12-31T00:00:00Z", false),
+            ("2026-01-15T00:00:00Z", true),
+            ("2026-02-15T00:00:00Z", false),
+            ("2026-03-15T00:00:00Z", true),
+            ("2026-04-15T00:00:00Z", false),
+        ] {
+            let at: Timestamp = time.parse().unwrap_or_default();
+            let believed = trusted.verify(b"manifest", signature.as_bytes())?.at(at);
+            assert_eq!(believed.is_ok(), is_valid, "{time}");
+            assert_eq!(trusted.trusts(&key, at), is_valid, "{time}");
+        }
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! 48 bytes for each blob in the store.
 
 use crate::formats::manifest::{ManifestError, Verified};
+use crate::formats::signature::SignatureError;
 use crate::operations::catalog::{Broken, Disbelief, load};
 use crate::operations::context::Context;
 use crate::ports::store::StoreError;
@@ -211,6 +212,13 @@ impl VerifyReport {
             Disbelief::Store(_) => ("manifest-unreadable", COPY),
             Disbelief::Manifest(ManifestError::Unsigned) => ("signature-missing", COPY),
             Disbelief::Manifest(ManifestError::Newer(_)) => ("format-newer", "use a newer sealift"),
+            Disbelief::Manifest(ManifestError::Signature(SignatureError::OutsidePeriod {
+                ..
+            })) => (
+                "signature-outside-period",
+                "if the key was still yours then, correct its valid-after or valid-before in the \
+                 trusted signers; else treat the archive as another's",
+            ),
             Disbelief::Manifest(ManifestError::Signature(_)) => (
                 "signature-invalid",
                 "if the signer is one of yours, add it to the trusted signers",

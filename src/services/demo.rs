@@ -188,7 +188,7 @@ impl Host {
             resolved.ok_or_else(|| DemoError::Wrong("no recipient".into()))
         };
         let signing = SigningKey::generate("sealift demo")?;
-        let signers = TrustedSigners::parse(&signing.allowed_signers_line()?)?;
+        let signers = TrustedSigners::parse(&signing.allowed_signers_line()?, None)?;
         let keys = PushKeys::new(recipients()?, recipients()?, signing)?;
         Ok(Self {
             folder: host,

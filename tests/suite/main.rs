@@ -34,6 +34,7 @@ mod reuse;
 mod setup;
 mod several;
 mod sidecar;
+mod signers;
 mod store_errors;
 mod support;
 mod truncation;

@@ -169,7 +169,7 @@ impl Plan {
         let Some(list) = &self.settings.trusted_signers else {
             return Ok(None);
         };
-        let trusted = self.settings.trusted_signers()?.trusts(&self.signing);
+        let trusted = self.settings.trusts(&self.signing)?;
         Ok((!trusted).then(|| trust_command(signing_key, list)))
     }
 }
@@ -215,7 +215,7 @@ fn signers(settings: &Settings, signing: &SigningKey) -> Result<String, Failure>
         return Ok(own);
     };
     let given = read_text("trusted signers", path)?;
-    Ok(if settings.trusted_signers()?.trusts(signing) {
+    Ok(if settings.trusts(signing)? {
         given
     } else {
         format!("{}\n{own}", given.trim_end())

@@ -22,8 +22,8 @@ use crate::cli::values::{
 };
 use sealift::{
     AuthMode, Class, ComponentName, ENV_FILE_MAX, Include, Instance, KeyError, NetworkSettings,
-    PushKeys, Recipients, Secret, SigningKey, StoreUrl, TrustedSigners, Unwrapper, read_identities,
-    read_secret, resolve_recipients,
+    PushKeys, Recipients, Secret, SigningKey, StoreUrl, Timestamp, TrustedSigners, Unwrapper,
+    read_identities, read_secret, resolve_recipients,
 };
 use serde::Deserialize;
 use std::fs;
@@ -268,15 +268,24 @@ impl Settings {
     /// A [`Failure`] if nobody is named.
     pub fn trusted_signers(&self) -> Result<TrustedSigners, Failure> {
         let Some(path) = &self.trusted_signers else {
-            return Ok(TrustedSigners::parse(
-                &self.signing_key()?.allowed_signers_line()?,
-            )?);
+            let own = self.signing_key()?.allowed_signers_line()?;
+            return Ok(TrustedSigners::parse(&own, None)?);
         };
         let text = read_text("trusted signers", path)?;
-        TrustedSigners::parse(&text).map_err(|error| {
+        // Only a time that is not in UTC needs a zone; what is wrong with the zone is no reason to refuse others.
+        let zone = self.time_zone().ok();
+        TrustedSigners::parse(&text, zone.as_ref()).map_err(|error| {
             Failure::usage(format!("{}: {error}", path.display()))
                 .hint(format!("cat {}", path.display()))
         })
+    }
+
+    /// Whether what this key signs now is believed.
+    ///
+    /// # Errors
+    /// As of [`Self::trusted_signers`].
+    pub fn trusts(&self, signing: &SigningKey) -> Result<bool, Failure> {
+        Ok(self.trusted_signers()?.trusts(signing, Timestamp::now()))
     }
 
     /// Whoever can open archives.
@@ -361,12 +370,12 @@ impl Settings {
     pub fn trusted_signing_key(&self) -> Result<SigningKey, Failure> {
         let signing = self.signing_key()?;
         if let Some(path) = &self.trusted_signers
-            && !self.trusted_signers()?.trusts(&signing)
+            && !self.trusts(&signing)?
         {
             let key = self.signing_key.as_deref().unwrap_or(path);
             let failure = Failure::usage(format!(
-                "the signing key {} is not among the trusted signers {}, so nobody would believe \
-                 the archive",
+                "the signing key {} is not among the trusted signers {} (or not valid now), so \
+                 nobody would believe what it signs",
                 key.display(),
                 path.display()
             ));
