@@ -73,7 +73,10 @@ pub use operations::push::{
 pub use operations::records::{BrokenRecord, LastHold, RecordWriteError, Records, Retired};
 pub use operations::replicate::{Emptied, ReplicateError, Replicated, replicate};
 pub use operations::standing::{LeftOut, Reached, Standing};
-pub use operations::verify::{VerifyError, VerifyReport, Violation, verify};
+pub use operations::verify::{
+    ComponentState, Damaged, Healed, Opening, Remains, Restorable, SeenArchive, Share, State,
+    VerifyError, VerifyOptions, VerifyReport, Violation, restorable, verify, verify_with,
+};
 pub use operations::warnings::{Situation, Warning, warnings};
 pub use ports::backups::{
     AuthMode, BackupsError, FileState, FolderEvents, Half, NoEvents, Pair, Pairing, Seen, look,

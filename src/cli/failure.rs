@@ -320,6 +320,14 @@ impl From<VerifyError> for Failure {
         match error {
             VerifyError::Store(error) => error.into(),
             VerifyError::Cancelled(error) => error.into(),
+            VerifyError::Open(error) => match *error {
+                FetchError::File(error) => error.into(),
+                error => Self::of(&error),
+            },
+            VerifyError::WrongIdentity => {
+                Self::of(&error).hint("see who can: sealift show ID | grep ^recipient")
+            }
+            VerifyError::Worker(error) => Self::of(&error),
         }
     }
 }

@@ -31,6 +31,7 @@ mod store_settings;
 mod store_states;
 mod telling;
 mod values;
+mod verify_output;
 mod warnings;
 
 use args::{Args, Command};
@@ -86,7 +87,7 @@ fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
             Command::List => commands::list::run(&session, output).await,
             Command::Show(args) => commands::show::run(&session, args, output).await,
             Command::Fetch(args) => commands::fetch::run(&session, args, output).await,
-            Command::Verify => commands::verify::run(&session, output).await,
+            Command::Verify(args) => commands::verify::run(&session, args, output).await,
             Command::Hold(args) => {
                 commands::hold::run(&session, args, HoldKind::Hold, output).await
             }

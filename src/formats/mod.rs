@@ -17,6 +17,7 @@ pub mod report;
 pub mod restore_command;
 pub mod retention;
 pub mod schedule;
+pub mod scratch;
 pub mod seal;
 pub mod signature;
 pub mod tree;

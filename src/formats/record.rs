@@ -98,6 +98,8 @@ pub trait Record: Serialize + DeserializeOwned {
     fn belongs(&self, instance: &Instance, place: Self::Place) -> bool;
     /// The version of its format.
     fn format(&self) -> u32;
+    /// When it was written.
+    fn at(&self) -> Timestamp;
     /// What it says in words, which is shown to people.
     fn reason(&self) -> &str;
 }
@@ -111,6 +113,10 @@ impl Record for Retirement {
 
     fn format(&self) -> u32 {
         self.format
+    }
+
+    fn at(&self) -> Timestamp {
+        self.at
     }
 
     fn reason(&self) -> &str {
@@ -127,6 +133,10 @@ impl Record for Hold {
 
     fn format(&self) -> u32 {
         self.format
+    }
+
+    fn at(&self) -> Timestamp {
+        self.at
     }
 
     fn reason(&self) -> &str {
@@ -205,7 +215,7 @@ impl<R: Record> Unverified<R> {
         place: R::Place,
     ) -> Result<Verified<R>, RecordError> {
         let signature = signature.ok_or(RecordError::Unsigned)?;
-        let signer = signers.verify(&self.bytes, signature)?;
+        let signed = signers.verify(&self.bytes, signature)?;
         let record: R = serde_json::from_slice(&self.bytes).map_err(RecordError::Malformed)?;
         if record.format() > FORMAT {
             return Err(RecordError::Newer(record.format()));
@@ -213,6 +223,7 @@ impl<R: Record> Unverified<R> {
         if !record.belongs(instance, place) {
             return Err(RecordError::Misplaced);
         }
+        let signer = signed.at(record.at())?;
         if record.reason().chars().any(char::is_control) || record.reason().len() > REASON_MAX {
             return Err(RecordError::Illegal(
                 "a reason is one line of 500 bytes at most",
@@ -272,7 +283,7 @@ mod tests {
     #[test]
     fn a_record_is_believed_where_it_belongs_and_nowhere_else() -> Outcome {
         let (key, stranger) = (SigningKey::generate("a")?, SigningKey::generate("b")?);
-        let signers = TrustedSigners::parse(&key.allowed_signers_line()?)?;
+        let signers = TrustedSigners::parse(&key.allowed_signers_line()?, None)?;
         let bytes = to_bytes(&hold()?)?;
         let signature = key.sign(&bytes)?;
         let lazyit: Instance = "lazyit".parse()?;
@@ -303,7 +314,7 @@ mod tests {
     #[test]
     fn a_hold_is_no_retirement() -> Outcome {
         let key = SigningKey::generate("a")?;
-        let signers = TrustedSigners::parse(&key.allowed_signers_line()?)?;
+        let signers = TrustedSigners::parse(&key.allowed_signers_line()?, None)?;
         let bytes = to_bytes(&hold()?)?;
         let signature = key.sign(&bytes)?;
         let found = Unverified::<Retirement>::new(bytes).verify(
@@ -319,7 +330,7 @@ mod tests {
     #[test]
     fn a_reason_is_one_line() -> Outcome {
         let key = SigningKey::generate("a")?;
-        let signers = TrustedSigners::parse(&key.allowed_signers_line()?)?;
+        let signers = TrustedSigners::parse(&key.allowed_signers_line()?, None)?;
         let bytes = to_bytes(&Hold {
             reason: "fine\n\u{1b}[2J".into(),
             ..hold()?

@@ -40,4 +40,5 @@ mod support;
 mod truncation;
 mod two_hosts;
 mod upstream;
+mod verify;
 mod watch;

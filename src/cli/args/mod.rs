@@ -214,7 +214,16 @@ pub enum Command {
     )]
     Fetch(FetchArgs),
     /// Check signatures, the chain, and the presence and size of every blob
-    Verify,
+    ///
+    /// With --read-data every blob is read, too, or a share of them: another one each time, until all
+    /// were read. What was interrupted goes on where it was. With an identity (--identity, or wherever else it is
+    /// set) every component is decrypted and compared with the digest it was archived with;
+    /// nothing of it is written. Says which archives and components are damaged, and what can still be
+    /// had back. Changes nothing in the store but with --heal-from.
+    #[command(
+        after_help = "Examples:\n  sealift verify --read-data=10%\n  sealift verify --read-data --heal-from /mnt/second-copy"
+    )]
+    Verify(VerifyArgs),
     /// Exempt an archive from retention, by a signed record in every store
     #[command(after_help = "Example:\n  sealift hold 3f9a --reason 'before the migration'")]
     Hold(HoldArgs),
@@ -325,6 +334,23 @@ pub struct WhichArgs {
     /// The archive with this id; its first four digits or more will do
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct VerifyArgs {
+    /// Read blobs to their last byte and compare them with their names: all of them, or a share
+    #[arg(
+        long,
+        value_name = "N%",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "100%"
+    )]
+    pub read_data: Option<String>,
+    /// Put in place of what is missing or damaged what this store has, which is verified first; an
+    /// address as that of --store
+    #[arg(long, value_name = "URL")]
+    pub heal_from: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -7,6 +7,10 @@
 //! never write into one folder.
 
 mod rebuild;
+mod target;
+
+pub(in crate::operations) use rebuild::Rebuilder;
+pub(in crate::operations) use target::Target;
 
 use crate::formats::guide::{output_name, restore_guide};
 use crate::formats::manifest::{Component, Kind, Verified};
@@ -20,7 +24,6 @@ use crate::ports::includes::unpack;
 use crate::ports::store::StoreError;
 use crate::words::cancel::Cancelled;
 use crate::words::ids::{ArchiveId, ComponentName, Digest};
-use rebuild::Rebuilder;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Seek};
@@ -233,9 +236,11 @@ async fn fetch_all(
             Kind::Tree => staging.join(format!(".{name}.tar")),
             Kind::Dump | Kind::Env | Kind::File => path.clone(),
         };
-        let (sha256, file) = rebuilder.rebuild(component, &stream).await?;
+        let (sha256, target) = rebuilder
+            .rebuild(component, Target::named(&stream)?)
+            .await?;
         if component.kind == Kind::Tree {
-            blocking(move || unpack_and_remove(&file, &stream, &path)).await??;
+            blocking(move || unpack_and_remove(target.file(), &stream, &path)).await??;
         }
         fetched.push(FetchedFile {
             component: component.name.clone(),

@@ -5,6 +5,7 @@
 //! the file; while one blob is written, the next is downloaded.
 
 use super::FetchError;
+use super::target::Target;
 use crate::formats::manifest::{BlobEntry, Component};
 use crate::formats::recipe::{Extent, RecipeReader};
 use crate::formats::recipients::Unwrapper;
@@ -12,21 +13,16 @@ use crate::formats::seal::{self, Checked, SealError};
 use crate::operations::context::Context;
 use crate::operations::download::{DownloadError, download};
 use crate::operations::pipeline::blocking;
-use crate::ports::files::{self, FileError};
+use crate::ports::files::FileError;
 use crate::words::cause::with_cause;
 use crate::words::ids::{BlobId, Digest};
 use crate::words::limits::RECIPE_WINDOW;
-use sha2::{Digest as _, Sha256};
-use std::fs::File;
-use std::io::{self, Read, Seek};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Rebuilds components one after the other; a blob that the last one ended with is still open.
-pub(super) struct Rebuilder {
+pub(in crate::operations) struct Rebuilder {
     /// Where blobs are, the store that is asked first in front.
     stores: Vec<Context>,
     /// The place of the store that is asked first: one that failed is not waited for again.
@@ -62,7 +58,10 @@ const TEXT: usize = 64 * 1024;
 
 impl Rebuilder {
     /// Rebuilds from these stores; one at least.
-    pub(super) fn new(stores: Vec<Context>, identities: Arc<Vec<Unwrapper>>) -> Self {
+    pub(in crate::operations) fn new(
+        stores: Vec<Context>,
+        identities: Arc<Vec<Unwrapper>>,
+    ) -> Self {
         let (content, recipe) = Default::default();
         Self {
             stores,
@@ -73,14 +72,13 @@ impl Rebuilder {
         }
     }
 
-    /// Rebuilds a component as a new file and returns its digest, with the very file that has it.
-    pub(super) async fn rebuild(
+    /// Rebuilds a component and returns its digest, with the very file that has it.
+    pub(in crate::operations) async fn rebuild(
         &mut self,
         component: &Component,
-        path: &Path,
-    ) -> Result<(Digest, Arc<File>), FetchError> {
-        let unwritable = || FileError::new("write", path);
-        let file = Arc::new(files::create(path, 0o600).map_err(unwritable())?);
+        target: Target,
+    ) -> Result<(Digest, Arc<Target>), FetchError> {
+        let target = Arc::new(target);
         let mut reader = RecipeReader::new(
             component
                 .blobs
@@ -112,24 +110,24 @@ impl Rebuilder {
                     return Err(differs());
                 }
                 if window.len() >= RECIPE_WINDOW {
-                    self.write(component, &file, path, std::mem::take(&mut window))
+                    self.write(component, &target, std::mem::take(&mut window))
                         .await?;
                 }
             }
         }
         let end = reader.finish().map_err(malformed)?;
-        self.write(component, &file, path, window).await?;
-        let (file, found) = blocking(move || {
-            let found = digest(&file);
-            (file, found)
+        self.write(component, &target, window).await?;
+        let (target, found) = blocking(move || {
+            let found = target.digest();
+            (target, found)
         })
         .await?;
-        let found = found.map_err(unwritable())?;
+        let found = found?;
         let expected = component.sha256.unwrap_or(end.sha256);
         if found != end.sha256 || found != expected || end.bytes != component.bytes {
             return Err(differs());
         }
-        Ok((found, file))
+        Ok((found, target))
     }
 
     async fn open_recipe(
@@ -153,8 +151,7 @@ impl Rebuilder {
     async fn write(
         &mut self,
         component: &Component,
-        file: &Arc<File>,
-        path: &Path,
+        target: &Arc<Target>,
         mut window: Vec<Placed>,
     ) -> Result<(), FetchError> {
         window.sort_unstable_by_key(|placed| (placed.extent.blob, placed.extent.offset));
@@ -175,10 +172,10 @@ impl Rebuilder {
                 let opened = blocking(move || opened.open(&sealed, &blob, &identities)).await?;
                 self.content = opened.map_err(|source| cannot_open(component, source))?;
             }
-            let (file, extents) = (Arc::clone(file), group.to_vec());
+            let (target, extents) = (Arc::clone(target), group.to_vec());
             let opened = std::mem::take(&mut self.content);
             let writing = blocking(move || {
-                let written = write_extents(&file, &opened.plain, &extents);
+                let written = write_extents(&target, &opened.plain, &extents);
                 (opened, written)
             });
             let after = groups.get(place + 1).map(|group| entry(group));
@@ -191,8 +188,7 @@ impl Rebuilder {
             let (written, downloaded) = tokio::join!(writing, downloading);
             let (opened, written) = written?;
             self.content = opened;
-            let written = written.map_err(FileError::new("write", path))?;
-            self.stores[0].monitor.advance(written);
+            self.stores[0].monitor.advance(written?);
             next = downloaded?;
         }
         Ok(())
@@ -268,28 +264,12 @@ fn slice(plain: &[u8], offset: u64, length: u64) -> &[u8] {
     plain.get(start..end).unwrap_or_default()
 }
 
-fn write_extents(file: &File, plain: &[u8], extents: &[Placed]) -> io::Result<u64> {
+fn write_extents(target: &Target, plain: &[u8], extents: &[Placed]) -> Result<u64, FileError> {
     let mut written = 0;
     for Placed { extent, at } in extents {
-        file.write_all_at(
-            slice(plain, extent.offset.into(), extent.length.into()),
-            *at,
-        )?;
+        let bytes = slice(plain, extent.offset.into(), extent.length.into());
+        target.write_at(bytes, *at)?;
         written += u64::from(extent.length);
     }
     Ok(written)
-}
-
-/// The digest of what is on the disk, once it is there for good.
-fn digest(mut file: &File) -> io::Result<Digest> {
-    file.sync_all()?;
-    file.rewind()?;
-    let mut hasher = Sha256::new();
-    let mut buffer = Zeroizing::new(vec![0; 256 * 1024]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(Digest::from_hasher(hasher)),
-            read => hasher.update(&buffer[..read]),
-        }
-    }
 }

@@ -7,6 +7,7 @@
 
 mod archives;
 mod blobs;
+mod reads;
 mod runs;
 mod schema;
 mod stores;

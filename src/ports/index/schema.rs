@@ -62,6 +62,18 @@ const MIGRATIONS: &[&str] = &[
         failure    TEXT
     ) STRICT;
 ",
+    "
+    CREATE TABLE reads (
+        store   TEXT NOT NULL,
+        blob    BLOB NOT NULL,
+        read_at INTEGER NOT NULL,
+        PRIMARY KEY (store, blob)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE rounds (
+        store      TEXT PRIMARY KEY,
+        started_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Brings a file up to the newest version.

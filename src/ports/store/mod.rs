@@ -213,6 +213,19 @@ impl Store {
             .await
     }
 
+    /// Writes a manifest in the place of one that is damaged.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn replace_manifest(
+        &self,
+        sequence: Sequence,
+        bytes: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        self.put(&self.manifest_object(sequence), bytes.into())
+            .await
+    }
+
     /// Every manifest in the store, in the order of the chain, and what else lies there.
     ///
     /// # Errors
