@@ -4,7 +4,7 @@
 //! so they are written here as restic writes them (JSON, sealed with the repository's own key, named by
 //! its digest); restic reads, verifies and judges them, in one run for each policy.
 
-use crate::support::{Outcome, Run, installed, sha256};
+use crate::support::{Host, Outcome, Run, installed, sha256};
 use aes::cipher::{BlockEncrypt, KeyInit};
 use aes::{Aes128, Aes256, Block};
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -270,5 +270,65 @@ fn a_thousand_histories_are_kept_as_restic_keeps_them() -> Outcome {
     }
     assert_eq!(judged, 1_000);
     assert!(removed > 500, "only {removed} histories lost anything");
+    Ok(())
+}
+
+/// The policy, as `doctor` tells it of these settings.
+fn told(host: &Host) -> Result<String> {
+    // Other things may be wrong with this host.
+    let said: Value = serde_json::from_str(&host.run(&["doctor", "--json"])?.stdout)?;
+    let checks = said["checks"].as_array().ok_or("no checks")?;
+    let check = checks.iter().find(|check| check["code"] == "retention");
+    let message = check.and_then(|check| check["message"].as_str());
+    Ok(message.ok_or("nothing is said of retention")?.to_owned())
+}
+
+#[test]
+fn the_examples_of_init_and_of_the_docs_are_policies() -> Outcome {
+    let host = Host::bare()?;
+    host.run(&["init", "--store", "store"])?.expect_code(0)?;
+    let everything = "no rules: everything is kept; days are those of UTC";
+    assert_eq!(told(&host)?, everything);
+
+    let settings = fs::read_to_string(host.path("sealift.toml"))?;
+    let (before, example) = settings
+        .split_once("# [retention]\n")
+        .ok_or("init tells nothing of retention")?;
+    let example = example.replace("# ", "").replace('#', "");
+    fs::write(
+        host.path("sealift.toml"),
+        format!("{before}[retention]\n{example}"),
+    )?;
+    let policy = "pre-update-*: last 5; \
+                  archives of any other label: daily 14, weekly 8, monthly 12; \
+                  the newest 7 sound archives in any case; days are those of UTC";
+    assert_eq!(told(&host)?, policy);
+
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/RETENTION.md");
+    let page = fs::read_to_string(page)?;
+    let example = page.split("```").nth(1).ok_or("no example")?;
+    let example = example.strip_prefix("toml\n").ok_or("no settings")?;
+    let (zone, example) = example.split_once("\n\n").ok_or("no time zone")?;
+    fs::write(
+        host.path("sealift.toml"),
+        format!("{zone}\n{settings}{example}"),
+    )?;
+    let policy = policy.replace("last 5", "last 5, within 90d");
+    assert_eq!(told(&host)?, policy.replace("UTC", "Europe/Vienna"));
+    Ok(())
+}
+
+#[test]
+fn a_rule_that_is_none_is_told_by_its_name() -> Outcome {
+    let host = Host::bare()?;
+    host.run(&["init", "--store", "store"])?.expect_code(0)?;
+    let settings = fs::read_to_string(host.path("sealift.toml"))?;
+    let table = "[retention]\nkeep_within = \"6w\"\n";
+    fs::write(host.path("sealift.toml"), format!("{settings}{table}"))?;
+    let told = told(&host)?;
+    assert!(
+        told.starts_with("the setting keep_within: \"6w\" "),
+        "{told}"
+    );
     Ok(())
 }
