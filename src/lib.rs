@@ -61,11 +61,12 @@ pub use operations::hold::{HoldError, HoldOutcome, hold};
 pub use operations::inspect::{
     InspectError, InspectRequest, Inspected, InspectedDump, inspect, inspection_sets,
 };
+pub use operations::needs::Amount;
 pub use operations::off_site::{Compare, OffSiteError, local_dumps};
 pub use operations::pipeline::blocking;
 pub use operations::prune::{
-    Amount, Finishing, Leaving, PruneError, PrunePlan, PruneRequest, Pruned, StorePlan,
-    StorePruned, execute as execute_prune, plan as plan_prune,
+    Finishing, Leaving, PruneError, PrunePlan, PruneRequest, Pruned, StorePlan, StorePruned,
+    execute as execute_prune, plan as plan_prune,
 };
 pub use operations::push::{
     PushError, PushKeys, PushRequest, Pushed, never_archived, push, unarchived,

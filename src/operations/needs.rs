@@ -53,3 +53,20 @@ impl Needs {
         self.of_all(sequences).map(|blob| blob.id).collect()
     }
 }
+
+/// How many objects, and how large they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// How many.
+    pub objects: u64,
+    /// Their size as stored, in bytes.
+    pub bytes: u64,
+}
+
+impl Amount {
+    /// One more of this size.
+    pub fn add(&mut self, bytes: u64) {
+        self.objects += 1;
+        self.bytes += bytes;
+    }
+}

@@ -1,10 +1,11 @@
 //! Carrying out: retirement, manifest, signature, and then what nobody needs.
 
 use super::look::needed_since;
-use super::{Amount, Finishing, Leaving, PruneError, PrunePlan, StorePlan};
+use super::{Finishing, Leaving, PruneError, PrunePlan, StorePlan};
 use crate::formats::record::{FORMAT, Retirement, RetirementKind};
 use crate::formats::signature::SigningKey;
 use crate::operations::context::Context;
+use crate::operations::needs::Amount;
 use crate::operations::records::{RecordWriteError, copy_record, write_record};
 use crate::ports::store::{Deletion, StoreError};
 use crate::words::cause::with_cause;

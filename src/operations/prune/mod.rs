@@ -19,6 +19,7 @@ pub use execute::{Pruned, StorePruned, execute};
 use crate::formats::retention::{Decision, Point, Policy};
 use crate::operations::catalog::{Catalog, Summary};
 use crate::operations::context::Context;
+use crate::operations::needs::Amount;
 use crate::operations::standing::Standing;
 use crate::ports::store::StoreError;
 use crate::words::cancel::Cancelled;
@@ -96,22 +97,6 @@ pub struct Finishing {
     pub id: ArchiveId,
     /// The store that has the retirement, if it is another.
     from: Option<usize>,
-}
-
-/// How many objects, and how large they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// How many.
-    pub objects: u64,
-    /// Their size as stored, in bytes.
-    pub bytes: u64,
-}
-
-impl Amount {
-    fn add(&mut self, bytes: u64) {
-        self.objects += 1;
-        self.bytes += bytes;
-    }
 }
 
 /// There is no plan.

@@ -20,7 +20,10 @@ pub use share::Share;
 
 use super::context::Context;
 use super::fetch::FetchError;
+use super::needs::Amount;
 use super::pipeline::WorkerFailed;
+use super::records::Records;
+use crate::formats::manifest::Verified;
 use crate::ports::store::StoreError;
 use crate::words::cancel::Cancelled;
 use crate::words::clock::Timestamp;
@@ -145,6 +148,45 @@ pub enum VerifyError {
 /// [`VerifyError`] if the store could not be read; violations are no errors.
 pub async fn verify(context: &Context) -> Result<VerifyReport, VerifyError> {
     verify_with(context, &VerifyOptions::default()).await
+}
+
+/// What a store holds, besides what is wrong with it.
+pub(super) struct Surveyed {
+    /// What is wrong.
+    pub(super) report: VerifyReport,
+    /// What was said of archives since.
+    pub(super) records: Records,
+    /// How many blobs there are.
+    pub(super) blobs: Amount,
+    /// How many of them no archive in the store needs.
+    pub(super) unneeded: Amount,
+    /// The places of the chain that are empty, and nothing says why.
+    pub(super) holes: Vec<(Sequence, Sequence)>,
+}
+
+/// The same as [`verify`], for an audit: it sees each archive that is as it was signed.
+///
+/// # Errors
+/// As of [`verify`].
+pub(super) async fn survey(
+    context: &Context,
+    see: impl FnMut(&Verified),
+) -> Result<Surveyed, VerifyError> {
+    let mut survey = Survey::take_and_see(context, &Known::default(), see).await?;
+    let (mut blobs, mut unneeded) = (Amount::default(), Amount::default());
+    for shown in survey.blobs.values() {
+        blobs.add(shown.bytes);
+        if !shown.is_needed {
+            unneeded.add(shown.bytes);
+        }
+    }
+    Ok(Surveyed {
+        blobs,
+        unneeded,
+        records: std::mem::take(&mut survey.records),
+        holes: std::mem::take(&mut survey.holes),
+        report: survey.into_report(),
+    })
 }
 
 /// The same, and what the options say. What is damaged is found first; only then the manifests are gone

@@ -10,6 +10,7 @@ use crate::formats::signature::SignatureError;
 use crate::operations::catalog::{Broken, Disbelief, load};
 use crate::operations::context::Context;
 use crate::operations::pipeline::Room;
+use crate::operations::records::{RecordDisbelief, Records, Source};
 use crate::ports::store::ManifestEntry;
 use crate::words::ids::{ArchiveId, BlobId, ComponentName, Sequence};
 use crate::words::limits::{MANIFEST_MAX, READS_IN_FLIGHT};
@@ -68,6 +69,8 @@ pub(super) struct Survey {
     pub(super) plain_bytes: u64,
     /// Places that are empty on purpose: what a verified record accounts for is no hole.
     accounted: BTreeSet<Sequence>,
+    /// What was said of archives since.
+    pub(super) records: Records,
     left_out: u64,
     lacks: usize,
 }
@@ -75,9 +78,20 @@ pub(super) struct Survey {
 impl Survey {
     /// Reads the chain and the names of all blobs.
     pub(super) async fn take(context: &Context, known: &Known) -> Result<Self, VerifyError> {
-        // Manifests first: whatever they name was stored before them.
+        Self::take_and_see(context, known, |_| {}).await
+    }
+
+    /// The same, and shows each archive that is as it was signed, in the order of the chain.
+    pub(super) async fn take_and_see(
+        context: &Context,
+        known: &Known,
+        mut see: impl FnMut(&Verified),
+    ) -> Result<Self, VerifyError> {
+        // Manifests first: whatever they name was stored before them, and one that goes meanwhile has
+        // its retirement by then.
         let listing = context.store.manifests().await?;
         let mut survey = Self::empty();
+        survey.hear(Records::read(context, Source::Store).await?);
         context
             .store
             .each_blob(|id, bytes| {
@@ -100,10 +114,15 @@ impl Survey {
             context.cancel.check()?;
             let last = places.last().copied();
             survey.gap(Place::due_after(last), sequence);
+            if survey.is_leaving(sequence, archive.as_ref()) {
+                continue;
+            }
             survey.report.archives += 1;
             let (id, is_believed) = match archive {
                 Ok(archive) => {
-                    survey.see(context, &archive, last, known);
+                    see(&archive);
+                    let before = survey.before(sequence, last);
+                    survey.see(context, &archive, before, known);
                     (Some(archive.id()), true)
                 }
                 Err(broken) => {
@@ -135,9 +154,59 @@ impl Survey {
             holes: Vec::new(),
             plain_bytes: 0,
             accounted: BTreeSet::new(),
+            records: Records::default(),
             left_out: 0,
             lacks: 0,
         }
+    }
+
+    /// Takes in what was said of archives since: a place that is retired is empty on purpose.
+    fn hear(&mut self, records: Records) {
+        self.accounted = records.retired.keys().copied().collect();
+        for broken in &records.broken {
+            let (code, remedy) = match &*broken.reason {
+                RecordDisbelief::Store(_) => ("record-unreadable", COPY),
+                RecordDisbelief::Record(_) => (
+                    "record-invalid",
+                    "it counts for nothing; find out who wrote it, and move it out of the store",
+                ),
+            };
+            self.add(code, broken.sequence, format!("{broken}; {remedy}"));
+        }
+        self.records = records;
+    }
+
+    /// Whether an archive is retired and just not removed yet: whatever is wrong with it does not matter.
+    fn is_leaving(&mut self, sequence: Sequence, archive: Result<&Verified, &Broken>) -> bool {
+        let id = match archive {
+            Ok(archive) => Some(archive.id()),
+            Err(broken) => broken.id,
+        };
+        let Some(retired) = self.records.retired.get(&sequence) else {
+            return false;
+        };
+        if id.is_none_or(|id| id == retired.archive) {
+            return true;
+        }
+        let message = format!(
+            "archive {sequence} is not the one that was retired ({}); find out who put it there",
+            retired.archive
+        );
+        self.add("archive-replaced", sequence, message);
+        false
+    }
+
+    /// What lies, or lay until it was retired, at the place before.
+    fn before(&self, sequence: Sequence, last: Option<Place>) -> Option<Place> {
+        let place = sequence.previous()?;
+        let Some(retired) = self.records.retired.get(&place) else {
+            return last;
+        };
+        Some(Place {
+            sequence: place,
+            id: Some(retired.archive),
+            is_believed: true,
+        })
     }
 
     /// Every archive that is as it was signed.
