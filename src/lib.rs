@@ -47,6 +47,7 @@ pub use formats::retention::{
 pub use formats::schedule::{BadSchedule, Schedule, Ticks};
 pub use formats::seal::{BlobWriter, Checked, SealError, Sealed, Unchecked, open as open_blob};
 pub use formats::signature::{SignatureError, SigningKey, TrustedSigners};
+pub use operations::audit::{AuditRequest, audit};
 pub use operations::catalog::{Broken, Catalog, ComponentSummary, Summary, load};
 pub use operations::choice::{Chosen, NoSuchArchive, Selector, Trust};
 pub use operations::context::{Context, SharedIndex};

@@ -94,6 +94,7 @@ fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
             Command::Release(args) => {
                 commands::hold::run(&session, args, HoldKind::Release, output).await
             }
+            Command::Audit(args) => commands::audit::run(&session, args, output).await,
             Command::Prune(args) => commands::prune::run(&session, args, output).await,
             Command::Replicate(args) => commands::replicate::run(&session, args, output).await,
             Command::Watch => commands::watch::run(&session, output).await,

@@ -2,15 +2,15 @@
 
 use crate::cli::args::sidecar::SidecarArgs;
 use crate::cli::failure::Failure;
-use crate::cli::session::{Session, SystemClock};
+use crate::cli::session::{Session, Stores, SystemClock};
 use crate::cli::settings::Settings;
 use crate::cli::sidecar_settings::Routine;
 use sealift::{
-    AuthMode, Clock, Compare, ComponentName, LocalDump, Situation, Timestamp, Verdict, Warning,
-    local_dumps, pair_up, scan, warnings,
+    AuthMode, Clock, Compare, ComponentName, Context, LocalDump, Schedule, Situation, Timestamp,
+    Verdict, Warning, local_dumps, pair_up, scan, warnings,
 };
-
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How often it says the same.
@@ -81,57 +81,113 @@ pub async fn current(
     settings: &Settings,
     routine: &Routine,
 ) -> Result<Vec<Warning>, Failure> {
-    let env = settings.env()?;
-    let auth_mode = settings.auth_mode(env.as_ref())?;
-    let schedule = routine.schedule(settings.time_zone()?)?;
-    let now = SystemClock.now();
-    let folder = &settings.backups;
-    let pairing = pair_up(scan(folder)?, auth_mode, &[]);
-    let lone: Vec<_> = pairing.lone.into_iter().map(|half| half.path).collect();
-    let days = routine.retention_days;
-    // Of all others it does not matter whether they are off-site.
-    let is_looked_up = |dump: &LocalDump| {
-        lone.contains(&dump.path) || days.is_some_and(|days| dump.is_about_to_go(now, days))
+    let look = Look::new(settings, routine)?;
+    let stores = session.reading(settings).await;
+    let newest = match &stores {
+        Ok(stores) => newest(session, stores, look.now).await,
+        Err(_) => Err(Failure::failed("")),
     };
-    let seen = archived(session, settings, now, is_looked_up).await;
-    let (mut dumps, newest, retention_days) = if let Ok((dumps, newest)) = seen {
-        (dumps, newest, days)
-    } else {
+    match (&stores, newest) {
+        (Ok(stores), Ok(newest)) => look.warnings(&stores.contexts, newest).await,
         // That no store can be asked is told by whoever pushes; what can be seen here is said all the same.
-        let dumps = local_dumps(&[], folder, Compare::Names, |_| false).await?;
-        (dumps, Some(now), None)
-    };
-    // Where sign-in is local, a zitadel dump is left over from before: nothing archives it.
-    let matters = |dump: &LocalDump| {
-        auth_mode == AuthMode::Oidc || dump.name.component == ComponentName::app()
-    };
-    dumps.retain(matters);
-    Ok(warnings(&Situation {
-        now,
-        dumps: &dumps,
-        lone: &lone,
-        newest,
-        schedule: &schedule,
-        retention_days,
-    }))
+        _ => look.without_stores().await,
+    }
 }
 
-/// The dumps, with what is off-site of them, and when the newest sound archive was captured.
-async fn archived(
-    session: &Session,
+/// The same, where it is known already which archive is the newest.
+///
+/// # Errors
+/// A [`Failure`] of the settings, of the backups folder, or if no store can be read.
+pub async fn known(
     settings: &Settings,
+    routine: &Routine,
+    contexts: &[Context],
+    newest: Option<Timestamp>,
+) -> Result<Vec<Warning>, Failure> {
+    Look::new(settings, routine)?
+        .warnings(contexts, newest)
+        .await
+}
+
+/// A look at the backups folder.
+struct Look<'a> {
+    settings: &'a Settings,
+    auth_mode: AuthMode,
+    schedule: Schedule,
+    retention_days: Option<u32>,
     now: Timestamp,
-    is_looked_up: impl Fn(&LocalDump) -> bool,
-) -> Result<(Vec<LocalDump>, Option<Timestamp>), Failure> {
-    let stores = session.reading(settings).await?;
-    let standing = session.standing(&stores).await?;
+    lone: Vec<PathBuf>,
+}
+
+impl<'a> Look<'a> {
+    fn new(settings: &'a Settings, routine: &Routine) -> Result<Self, Failure> {
+        let env = settings.env()?;
+        let auth_mode = settings.auth_mode(env.as_ref())?;
+        let pairing = pair_up(scan(&settings.backups)?, auth_mode, &[]);
+        Ok(Self {
+            settings,
+            auth_mode,
+            schedule: routine.schedule(settings.time_zone()?)?,
+            retention_days: routine.retention_days,
+            now: SystemClock.now(),
+            lone: pairing.lone.into_iter().map(|half| half.path).collect(),
+        })
+    }
+
+    async fn warnings(
+        &self,
+        contexts: &[Context],
+        newest: Option<Timestamp>,
+    ) -> Result<Vec<Warning>, Failure> {
+        // Of all others it does not matter whether they are off-site.
+        let is_looked_up = |dump: &LocalDump| {
+            let days = self.retention_days;
+            self.lone.contains(&dump.path)
+                || days.is_some_and(|days| dump.is_about_to_go(self.now, days))
+        };
+        let folder = &self.settings.backups;
+        let dumps = local_dumps(contexts, folder, Compare::Names, is_looked_up).await?;
+        Ok(self.judge(dumps, newest, self.retention_days))
+    }
+
+    async fn without_stores(&self) -> Result<Vec<Warning>, Failure> {
+        let folder = &self.settings.backups;
+        let dumps = local_dumps(&[], folder, Compare::Names, |_| false).await?;
+        Ok(self.judge(dumps, Some(self.now), None))
+    }
+
+    fn judge(
+        &self,
+        mut dumps: Vec<LocalDump>,
+        newest: Option<Timestamp>,
+        retention_days: Option<u32>,
+    ) -> Vec<Warning> {
+        // Where sign-in is local, a zitadel dump is left over from before: nothing archives it.
+        let matters = |dump: &LocalDump| {
+            self.auth_mode == AuthMode::Oidc || dump.name.component == ComponentName::app()
+        };
+        dumps.retain(matters);
+        warnings(&Situation {
+            now: self.now,
+            dumps: &dumps,
+            lone: &self.lone,
+            newest,
+            schedule: &self.schedule,
+            retention_days,
+        })
+    }
+}
+
+/// When the newest sound archive was captured.
+async fn newest(
+    session: &Session,
+    stores: &Stores,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Failure> {
+    let standing = session.standing(stores).await?;
     let archives = standing.reached.iter().flat_map(|it| &it.catalog.archives);
     let sound = archives.filter(|archive| archive.verdict == Verdict::Sound);
     // One of tomorrow, made while a clock was wrong, says nothing about today.
     let times = sound.map(|archive| archive.captured_at);
-    let newest = times.filter(|time| *time <= now + AGAIN).max();
-    drop(standing);
-    let folder = &settings.backups;
-    let dumps = local_dumps(&stores.contexts, folder, Compare::Names, is_looked_up).await?;
-    Ok((dumps, newest))
+    Ok(times.filter(|time| *time <= now + AGAIN).max())
 }

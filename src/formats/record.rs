@@ -8,6 +8,7 @@
 use crate::formats::signature::{SignatureError, TrustedSigners};
 use crate::words::clock::Timestamp;
 use crate::words::ids::{ArchiveId, BlobId, Digest, Instance, Sequence};
+use crate::words::verdict::Verdict;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
@@ -32,10 +33,19 @@ pub struct Retirement {
     /// When its dumps were started; none if the manifest was lost before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub captured_at: Option<Timestamp>,
+    /// What kind of dump it was.
+    #[serde(default)]
+    pub label: String,
+    /// Whether it could be trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
     /// When it was retired.
     pub at: Timestamp,
     /// Why, in a sentence.
     pub reason: String,
+    /// The policy that it was judged by, in lines for people.
+    #[serde(default)]
+    pub policy: Vec<String>,
     /// The blobs that no archive needs any more, once this one and those that went with it are gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub released: Vec<BlobId>,

@@ -193,7 +193,8 @@ impl Catalog {
         Ok(catalog)
     }
 
-    fn add(&mut self, mut archive: Summary) {
+    /// Takes in an archive that comes after all that are there.
+    pub(super) fn add(&mut self, mut archive: Summary) {
         if let Some(before) = self.archives.last() {
             archive.share(before);
         }
@@ -374,7 +375,8 @@ async fn load_cached(
     Ok(archive)
 }
 
-fn summarise(archive: &Verified) -> Summary {
+/// What the catalog keeps of an archive.
+pub(super) fn summarise(archive: &Verified) -> Summary {
     let components = archive.components.iter().map(|component| ComponentSummary {
         name: component.name.clone(),
         file: component.file.clone(),

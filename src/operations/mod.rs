@@ -4,6 +4,7 @@
 //! leaves the store, the index and the output folder as they were, or better. It is given
 //! everything it needs and prints nothing.
 
+pub mod audit;
 pub mod catalog;
 pub mod choice;
 pub mod context;

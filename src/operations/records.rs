@@ -14,6 +14,7 @@ use crate::ports::store::{Creation, ManifestEntry, RecordEntry, StoreError, Stor
 use crate::words::clock::Timestamp;
 use crate::words::ids::{ArchiveId, Sequence};
 use crate::words::limits::READS_IN_FLIGHT;
+use crate::words::verdict::Verdict;
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +41,12 @@ pub struct Retired {
     pub at: Timestamp,
     /// Why.
     pub reason: Arc<str>,
+    /// What kind of dump it was.
+    pub label: Arc<str>,
+    /// Whether it could be trusted, if that is known.
+    pub verdict: Option<Verdict>,
+    /// The policy that it was judged by, in lines for people.
+    pub policy: Arc<[String]>,
 }
 
 /// The last hold or release of an archive.
@@ -103,7 +110,12 @@ impl Records {
         let mut records = Self::default();
         let reason = |text: &str| -> Arc<str> { text.into() };
         let retirements = read_all::<Retirement>(context, source, &mut records.broken).await?;
+        let mut policy: Arc<[String]> = Arc::default();
         for retirement in retirements {
+            // One policy is the reason for many.
+            if *policy != *retirement.policy {
+                policy = retirement.policy.as_slice().into();
+            }
             records.retired.insert(
                 retirement.sequence,
                 Retired {
@@ -111,6 +123,9 @@ impl Records {
                     captured_at: retirement.captured_at,
                     at: retirement.at,
                     reason: reason(&retirement.reason),
+                    label: reason(&retirement.label),
+                    verdict: retirement.verdict,
+                    policy: Arc::clone(&policy),
                 },
             );
         }

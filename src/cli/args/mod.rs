@@ -240,6 +240,15 @@ pub enum Command {
         after_help = "Example:\n  sealift prune --keep-daily 14 --keep-weekly 8 --keep-monthly 12\n  sealift prune --execute"
     )]
     Prune(PruneArgs),
+    /// Hold the policy against the stores, and the stores against what this host remembers
+    ///
+    /// Says what there is, whether it is whole as far as names and sizes show, what the policy keeps and
+    /// why, what was removed and by what right, and what is wrong, each with its remedy. Changes nothing.
+    /// Exits with 5 if something is wrong.
+    #[command(
+        after_help = "Examples:\n  sealift audit --html audit.html\n  sealift audit --prometheus > /var/lib/node_exporter/sealift.prom"
+    )]
+    Audit(AuditArgs),
     /// Copy archives from the store to another one, without opening them
     ///
     /// Verifies every signature and every blob on the way. What is there already is not sent again,
@@ -382,6 +391,24 @@ pub struct PruneArgs {
     /// [default: 24h]
     #[arg(long, value_name = "TIME")]
     pub grace: Option<String>,
+    #[command(flatten)]
+    pub retention: RetentionArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct AuditArgs {
+    /// Write the report as a page to this file, too
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Print metrics in the format of Prometheus instead
+    #[arg(long, conflicts_with = "journal")]
+    pub prometheus: bool,
+    /// Print this host's journal instead, a line of JSON for each entry
+    #[arg(long, conflicts_with_all = ["html", "all_instances"])]
+    pub journal: bool,
+    /// Audit every instance in the stores, in a line each
+    #[arg(long, conflicts_with = "html")]
+    pub all_instances: bool,
     #[command(flatten)]
     pub retention: RetentionArgs,
 }

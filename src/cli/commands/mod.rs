@@ -1,5 +1,6 @@
 //! One file a command: arguments in, operation, result out. Commands do not know each other.
 
+pub mod audit;
 pub mod completions;
 pub mod demo;
 pub mod doctor;

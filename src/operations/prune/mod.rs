@@ -49,6 +49,8 @@ pub struct PruneRequest<'a> {
 pub struct PrunePlan {
     /// When it was made.
     pub at: Timestamp,
+    /// What it goes by, in lines for people; the last one is the time zone.
+    pub policy: Vec<String>,
     /// Every archive, in the order of the chain, and what becomes of it.
     pub archives: Vec<(Arc<Summary>, Decision)>,
     /// What is done in each store.
@@ -138,11 +140,12 @@ pub async fn plan(
     }
     let first = contexts.first().map(|context| context.clock.now());
     let at = first.unwrap_or(Timestamp::UNIX_EPOCH);
-    let archives = decide(&merged, request, at);
+    let archives = decide(&merged, request.policy, request.zone, at);
     let stays = |(_, decision): &&(Arc<Summary>, Decision)| !decision.is_removal();
     let stay = archives.iter().filter(stays).map(|(it, _)| it.sequence);
     let mut plan = PrunePlan {
         at,
+        policy: policy_lines(request.policy, request.zone),
         stay: stay.collect(),
         archives,
         stores: Vec::new(),
@@ -178,10 +181,21 @@ impl Age<'_> {
     }
 }
 
+/// A policy and its time zone, in lines for people.
+pub(super) fn policy_lines(policy: &Policy, zone: &TimeZone) -> Vec<String> {
+    let mut lines = policy.describe();
+    lines.push(format!(
+        "time zone: {}",
+        zone.iana_name().unwrap_or("of this host")
+    ));
+    lines
+}
+
 /// What becomes of each archive.
-fn decide(
+pub(super) fn decide(
     merged: &Catalog,
-    request: &PruneRequest<'_>,
+    policy: &Policy,
+    zone: &TimeZone,
     now: Timestamp,
 ) -> Vec<(Arc<Summary>, Decision)> {
     let points: Vec<Point<'_>> = merged
@@ -189,7 +203,7 @@ fn decide(
         .iter()
         .map(|archive| point(merged, archive))
         .collect();
-    let decided = crate::formats::retention::plan(request.policy, request.zone, now, &points);
+    let decided = crate::formats::retention::plan(policy, zone, now, &points);
     let mut decided: BTreeMap<Sequence, Decision> = decided.into_iter().collect();
     let archives = merged.archives.iter().map(|archive| {
         let decision = decided.remove(&archive.sequence);

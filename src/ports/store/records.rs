@@ -4,7 +4,7 @@ use super::error::StoreError;
 use super::objects::Size;
 use super::{Creation, Exclusivity, Store};
 use crate::formats::record::{HOLDS_MAX, Hold, Record, Retirement, Unverified};
-use crate::words::ids::{Digest, Sequence};
+use crate::words::ids::{Digest, Instance, Sequence};
 use crate::words::limits::RECORD_MAX;
 use object_store::ObjectMeta;
 
@@ -71,6 +71,20 @@ impl Store {
     #[must_use]
     pub fn record_object<R: Stored>(&self, place: R::Place) -> String {
         format!("{}/{}/{}", self.instance(), R::FOLDER, R::object(place))
+    }
+
+    /// The instances that have something in the store, whichever this is opened for.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be listed.
+    pub async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
+        let list = || async {
+            let listed = self.objects.list_with_delimiter(None).await;
+            listed.map_err(|error| self.failed("list", "", error))
+        };
+        let folders = self.keep_trying(list).await?.common_prefixes;
+        let names = folders.iter().filter_map(|folder| folder.filename());
+        Ok(names.filter_map(|name| name.parse().ok()).collect())
     }
 
     /// Every record of a kind, in the order of their places, and what else lies there.
