@@ -25,6 +25,10 @@ mod words;
 pub use formats::chunk::{ChunkKey, ChunkWriter};
 pub use formats::envfile::{EnvFile, EnvFileError};
 pub use formats::guide::output_name;
+pub use formats::journal::{
+    Entry, Event, JournalCheck, JournalChecked, JournalFault, JournalHead, NamedHead, Recorded,
+    check as check_entries,
+};
 pub use formats::manifest::{BlobEntry, Component, Kind, Manifest, Verified};
 pub use formats::pgdump::{
     DumpError, DumpFacts, DumpReport, Row, RowVisitor, Table, Unreadable, Wanted,
@@ -62,6 +66,7 @@ pub use operations::hold::{HoldError, HoldOutcome, hold};
 pub use operations::inspect::{
     InspectError, InspectRequest, Inspected, InspectedDump, inspect, inspection_sets,
 };
+pub use operations::journal::{ExportError, check_journal, export_journal};
 pub use operations::needs::Amount;
 pub use operations::off_site::{Compare, OffSiteError, local_dumps};
 pub use operations::pipeline::blocking;
@@ -91,7 +96,7 @@ pub use ports::files::{
 pub use ports::heartbeat::{Heartbeat, Pulse};
 pub use ports::includes::{Include, IncludeError};
 pub use ports::index::{
-    ChunkPlace, Index, IndexError, NewBlob, Opened, Place, Repair, Run, StoreState,
+    ChunkPlace, Extract, Index, IndexError, NewBlob, Note, Opened, Place, Repair, Run, StoreState,
 };
 pub use ports::plugins::resolve as resolve_recipients;
 pub use ports::postgres::{Connection, DumpLimits, PgDump, PostgresError, Programs, Unusable};

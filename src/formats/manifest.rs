@@ -5,6 +5,7 @@
 //! climb out of a folder, and that its sizes are within the format's bounds. docs/FORMAT.md is
 //! normative.
 
+use crate::formats::journal::JournalHead;
 use crate::formats::pgdump::DumpFacts;
 use crate::formats::signature::{SignatureError, TrustedSigners};
 use crate::words::class::Class;
@@ -49,6 +50,9 @@ pub struct Manifest {
     /// A keyed fingerprint of each key that can never be made again, by the key's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub key_fingerprints: BTreeMap<String, Digest>,
+    /// How far the host's journal had come before the archive was written down in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<JournalHead>,
     /// What is in it.
     pub components: Vec<Component>,
 }
@@ -450,6 +454,7 @@ mod tests {
             findings: Vec::new(),
             proofs: Vec::new(),
             key_fingerprints: BTreeMap::new(),
+            journal: None,
             components: vec![Component {
                 name: ComponentName::app(),
                 kind: Kind::Dump,

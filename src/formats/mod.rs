@@ -7,6 +7,7 @@ pub mod chunk;
 pub mod envfile;
 pub mod envkeys;
 pub mod guide;
+pub mod journal;
 pub mod manifest;
 pub mod pgdump;
 pub mod proof;

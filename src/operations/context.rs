@@ -1,12 +1,13 @@
 //! What every operation works with: the store, the index, whom to trust, and who is told.
 
+use crate::formats::journal::{Event, JournalHead};
 use crate::formats::signature::TrustedSigners;
-use crate::ports::index::{Index, IndexError};
+use crate::ports::index::{Index, IndexError, Note};
 use crate::ports::store::{Store, StoreUrl};
 use crate::words::cancel::Cancel;
 use crate::words::cause::with_cause;
 use crate::words::clock::Clock;
-use crate::words::ids::Instance;
+use crate::words::ids::{ArchiveId, Instance, Sequence};
 use crate::words::monitor::Monitor;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,6 +66,24 @@ impl SharedIndex {
             T::default()
         })
     }
+
+    /// Asks the index for something that there is no going on without.
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub fn demand<T>(
+        &self,
+        ask: impl FnOnce(&mut Index) -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        ask(&mut index)
+    }
+
+    /// Whether it has failed, so that it does not know all that it was told.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
 }
 
 impl Context {
@@ -72,6 +91,41 @@ impl Context {
     #[must_use]
     pub fn store_key(&self) -> String {
         store_key(self.store.url(), self.store.instance())
+    }
+
+    /// Writes down in the host's journal what happened, now that it has. Nothing fails for it: an
+    /// entry that cannot be written is a warning.
+    ///
+    /// The detail is for people, and is no place for a secret.
+    pub fn record(
+        &self,
+        event: Event,
+        archive: Option<(Sequence, ArchiveId)>,
+        detail: impl Into<String>,
+    ) {
+        let note = Note {
+            at: self.clock.now(),
+            event,
+            sequence: archive.map(|(sequence, _)| sequence),
+            archive: archive.map(|(_, id)| id),
+            detail: detail.into(),
+        };
+        // Whoever has no index any more was told so.
+        if self.index.has_failed() {
+            return;
+        }
+        if let Err(error) = self.index.demand(|index| index.journal_append(&note)) {
+            let what = with_cause(&error);
+            self.monitor
+                .warn(&format!("the journal lacks an entry ({event}): {what}"));
+        }
+    }
+
+    /// How far the host's journal has come; it is begun if there is none. None if the index fails.
+    #[must_use]
+    pub fn journal_head(&self) -> Option<JournalHead> {
+        let now = self.clock.now();
+        self.index.ask(|index| index.journal_begun(now).map(Some))
     }
 }
 

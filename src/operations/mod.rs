@@ -14,6 +14,7 @@ pub mod expire;
 pub mod fetch;
 pub mod hold;
 pub mod inspect;
+pub mod journal;
 pub mod needs;
 pub mod off_site;
 pub mod pipeline;

@@ -11,6 +11,7 @@ use super::download::{DownloadError, download};
 use super::pipeline::{Room, WorkerFailed};
 use super::place;
 use super::records::{RecordWriteError, Records, copy_record};
+use crate::formats::journal::Event;
 use crate::formats::manifest::BlobEntry;
 use crate::formats::record::{Hold, Retirement};
 use crate::ports::store::{Creation, StoreError};
@@ -145,6 +146,7 @@ pub async fn replicate(
     }
     to.monitor.end();
     done.refused.sort();
+    write_down(from, to, &done);
     outcome.map(|()| done)
 }
 
@@ -187,6 +189,17 @@ fn note(
         Err(error) => done.refused.push((sequence, with_cause(&error))),
     }
     Ok(())
+}
+
+/// What the journal says of a copy; of one that found nothing to do, nothing.
+fn write_down(from: &Context, to: &Context, done: &Replicated) {
+    if done.archives.is_empty() {
+        return;
+    }
+    let (source, target) = (from.store.url(), to.store.url());
+    let (archives, blobs, bytes) = (done.archives.len(), done.blobs, done.bytes);
+    let detail = format!("{source} to {target}: archives {archives}, blobs {blobs}, bytes {bytes}");
+    to.record(Event::Replicated, None, detail);
 }
 
 /// Two stores, and what the second shows.

@@ -65,3 +65,9 @@ pub const DUMP_TABLES_MAX: usize = 10_000;
 pub const DUMP_ROW_MAX: usize = 1024 * 1024;
 /// No string in a dump's table of contents is longer than this.
 pub const DUMP_STRING_MAX: u64 = 64 * 1024 * 1024;
+/// No detail of a journal's entry has more characters than this.
+pub const JOURNAL_DETAIL_MAX: usize = 1000;
+/// So many faults of a journal are told; the first says enough.
+pub const JOURNAL_FAULTS_MAX: usize = 100;
+/// So many entries of the journal are read at a time.
+pub const JOURNAL_PAGE: u32 = 256;

@@ -19,6 +19,7 @@ mod faults;
 mod fetch;
 mod house;
 mod includes;
+mod journal;
 mod kept;
 mod pings;
 mod proof_places;

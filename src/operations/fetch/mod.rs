@@ -13,6 +13,7 @@ pub(in crate::operations) use rebuild::Rebuilder;
 pub(in crate::operations) use target::Target;
 
 use crate::formats::guide::{output_name, restore_guide};
+use crate::formats::journal::Event;
 use crate::formats::manifest::{Component, Kind, Verified};
 use crate::formats::recipe::RecipeError;
 use crate::formats::recipients::Unwrapper;
@@ -142,9 +143,20 @@ pub async fn fetch(stores: &[Context], request: FetchRequest) -> Result<Fetched,
         // The first failure is the one to report.
         let _ = fs::remove_dir(&out);
     }
+    let files = fetched?;
+    let names: Vec<&str> = wanted
+        .iter()
+        .map(|component| component.name.as_str())
+        .collect();
+    let detail = format!("{} to {}", names.join(", "), out.display());
+    context.record(
+        Event::Fetched,
+        Some((archive.sequence, archive.id())),
+        detail,
+    );
     Ok(Fetched {
         id: archive.id(),
-        files: fetched?,
+        files,
         out,
     })
 }

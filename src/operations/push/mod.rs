@@ -11,6 +11,7 @@
 
 mod commit;
 mod error;
+mod journal;
 mod known;
 mod leftovers;
 mod prepare;
@@ -146,6 +147,20 @@ pub async fn push(
     keys: &PushKeys,
     request: PushRequest,
 ) -> Result<Pushed, PushError> {
+    let pair = request.pair.clone();
+    let pushed = archive(stores, left_out, keys, request).await;
+    if let Some(context) = stores.first() {
+        journal::record(context, &pair, &pushed);
+    }
+    pushed
+}
+
+async fn archive(
+    stores: &[Context],
+    left_out: &[LeftOut],
+    keys: &PushKeys,
+    request: PushRequest,
+) -> Result<Pushed, PushError> {
     for context in stores {
         if let Err(error) = context.store.sweep() {
             context.monitor.warn(&format!(
@@ -240,6 +255,7 @@ fn unplaced_manifest(
         findings: about.findings,
         proofs: about.proofs,
         key_fingerprints: about.key_fingerprints,
+        journal: context.journal_head(),
         components,
     }
 }

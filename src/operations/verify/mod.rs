@@ -23,6 +23,7 @@ use super::fetch::FetchError;
 use super::needs::Amount;
 use super::pipeline::WorkerFailed;
 use super::records::Records;
+use crate::formats::journal::Event;
 use crate::formats::manifest::Verified;
 use crate::ports::store::StoreError;
 use crate::words::cancel::Cancelled;
@@ -225,7 +226,7 @@ pub async fn verify_with(
             survey = Survey::take(context, &known).await?;
         }
     }
-    Ok(VerifyReport {
+    let report = VerifyReport {
         blobs_read: done.blobs_read,
         bytes_read: done.bytes_read,
         read_before: done.read_before,
@@ -233,5 +234,17 @@ pub async fn verify_with(
         unopened: done.unopened,
         healed: done.healed,
         ..survey.into_report()
-    })
+    };
+    let line = report.in_a_line(&context.store.url().to_string());
+    context.record(Event::Verified, None, line);
+    Ok(report)
+}
+
+impl VerifyReport {
+    /// What the journal says of it.
+    fn in_a_line(&self, store: &str) -> String {
+        let (archives, blobs, read) = (self.archives, self.blobs, self.blobs_read);
+        let violations = self.violations.len();
+        format!("{store}: archives {archives}, blobs {blobs}, read {read}, violations {violations}")
+    }
 }

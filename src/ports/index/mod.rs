@@ -7,7 +7,9 @@
 
 mod archives;
 mod blobs;
+mod journal;
 mod reads;
+mod rebuild;
 mod runs;
 mod schema;
 mod stores;
@@ -15,6 +17,8 @@ mod unnamed;
 
 pub use archives::CachedArchive;
 pub use blobs::{ChunkPlace, NewBlob, Place};
+pub use journal::Note;
+pub use rebuild::Extract;
 pub use runs::Run;
 pub use stores::StoreState;
 
@@ -122,11 +126,17 @@ impl Index {
         if repair == Repair::MoveAside && reason.is_damage() {
             let moved_to = free_name(path);
             if std::fs::rename(path, &moved_to).is_ok() {
-                // They belong to the file that was moved, and would damage the new one.
-                for suffix in ["-wal", "-shm"] {
-                    let _ = std::fs::remove_file(with_suffix(path, suffix));
+                // They belong to the file that was moved, and would damage the new one. Of what was
+                // written last, the first has the only copy.
+                let moved =
+                    std::fs::rename(with_suffix(path, "-wal"), with_suffix(&moved_to, "-wal"));
+                if moved.is_err() {
+                    let _ = std::fs::remove_file(with_suffix(path, "-wal"));
                 }
-                if let Ok(index) = Self::open_file(path) {
+                let _ = std::fs::remove_file(with_suffix(path, "-shm"));
+                if let Ok(mut index) = Self::open_file(path) {
+                    // If it cannot be read, the journal begins anew, and tells so by its first entry.
+                    let _ = index.salvage(&moved_to);
                     return Ok(Opened::Replaced {
                         index,
                         reason,
@@ -159,10 +169,14 @@ impl Index {
         Self::prepare(connection)
     }
 
-    fn prepare(mut connection: Connection) -> Result<Self, IndexError> {
+    fn prepare(connection: Connection) -> Result<Self, IndexError> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "cache_size", -4096)?;
+        Self::migrated(connection)
+    }
+
+    fn migrated(mut connection: Connection) -> Result<Self, IndexError> {
         schema::migrate(&mut connection)?;
         Ok(Self { connection })
     }

@@ -4,7 +4,7 @@
 //! a transaction of its own. A migration that was released is never changed.
 
 use super::IndexError;
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 const MIGRATIONS: &[&str] = &[
     "
@@ -74,20 +74,35 @@ const MIGRATIONS: &[&str] = &[
         started_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE journal (
+        number INTEGER PRIMARY KEY,
+        line   TEXT NOT NULL,
+        hash   BLOB NOT NULL
+    ) STRICT;
+",
 ];
 
 /// Brings a file up to the newest version.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), IndexError> {
-    let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    let version = |connection: &Connection| -> Result<u32, IndexError> {
+        Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+    };
+    let mut found = version(connection)?;
+    while found < known {
+        // Another process may be at it, too: who comes second finds it done.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        found = version(&transaction)?;
+        if let Some(migration) = MIGRATIONS.get(found as usize) {
+            transaction.execute_batch(migration)?;
+            found += 1;
+            transaction.pragma_update(None, "user_version", found)?;
+        }
+        transaction.commit()?;
+    }
     if found > known {
         return Err(IndexError::Newer { found, known });
-    }
-    for (number, migration) in (1..=known).zip(MIGRATIONS).skip(found as usize) {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(migration)?;
-        transaction.pragma_update(None, "user_version", number)?;
-        transaction.commit()?;
     }
     Ok(())
 }

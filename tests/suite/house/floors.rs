@@ -42,6 +42,7 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     allow("formats::envkeys", "formats::envfile", "the keys are in the env file"),
     allow("formats::guide", "formats::manifest", "the guide is the manifest in words"),
     allow("formats::guide", "formats::restore_command", "the guide says how a dump is loaded"),
+    allow("formats::manifest", "formats::journal", "a manifest names the journal's head"),
     allow("formats::manifest", "formats::pgdump", "a manifest repeats the facts of its dumps"),
     allow("formats::manifest", "formats::signature", "a manifest is verified by its signature only"),
     allow("formats::proof", "formats::envkeys", "the keys are tried"),
