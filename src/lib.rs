@@ -77,6 +77,7 @@ pub use operations::prune::{
 pub use operations::push::{
     PushError, PushKeys, PushRequest, Pushed, never_archived, push, unarchived,
 };
+pub use operations::rebuild::{ChunkKeys, RebuildError, Rebuilt, rebuild};
 pub use operations::records::{BrokenRecord, LastHold, RecordWriteError, Records, Retired};
 pub use operations::replicate::{Emptied, ReplicateError, Replicated, replicate};
 pub use operations::standing::{LeftOut, Reached, Standing};

@@ -6,8 +6,8 @@ use crate::cli::exit::Exit;
 use crate::cli::store_hints::store_hint;
 use sealift::{
     ArchiveId, BackupsError, Broken, Cancelled, DemoError, FetchError, FileError, IncludeError,
-    InspectError, KeyError, NoSuchArchive, PushError, ReplicateError, SealError, SignatureError,
-    StoreError, VerifyError,
+    InspectError, KeyError, NoSuchArchive, PushError, RebuildError, ReplicateError, SealError,
+    SignatureError, StoreError, VerifyError,
 };
 use std::error::Error;
 use std::io;
@@ -311,6 +311,19 @@ impl From<FetchError> for Failure {
             other => Self::of(&other).hint(
                 "an older archive may be whole: sealift list; or fetch what is: --component NAME",
             ),
+        }
+    }
+}
+
+impl From<RebuildError> for Failure {
+    fn from(error: RebuildError) -> Self {
+        match error {
+            RebuildError::NoArchive(error) => error.into(),
+            RebuildError::Store(error) => error.into(),
+            RebuildError::Cancelled(error) => error.into(),
+            RebuildError::Locked(_) => Self::of(&error)
+                .hint("see who can open them: sealift show ID; or leave --identity out"),
+            other => Self::of(&other),
         }
     }
 }

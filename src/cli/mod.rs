@@ -101,6 +101,7 @@ fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
             Command::Health => commands::health::run(&session, output),
             Command::Doctor => commands::doctor::run(&session, output).await,
             Command::Demo(args) => commands::demo::run(&session, args, output).await,
+            Command::Index(args) => commands::index::run(&session, args, output).await,
             Command::Completions(args) => commands::completions::run(&args),
             Command::Man(args) => commands::man::run(&args, output),
         }

@@ -60,6 +60,20 @@ pub struct ChunkWriter<F> {
     emit: F,
 }
 
+/// Cuts bytes that are all there, and lie between two cuts: each chunk's offset, with its bytes.
+///
+/// Where a chunk ends depends on its own bytes alone, so these are the chunks that a writer cut them
+/// into when they came as a part of something longer.
+pub fn chunks_of(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let chunks = FastCDC::new(bytes, CHUNK_MIN, CHUNK_AVERAGE, CHUNK_MAX);
+    chunks.map(|chunk| {
+        (
+            chunk.offset,
+            &bytes[chunk.offset..chunk.offset + chunk.length],
+        )
+    })
+}
+
 /// The buffer is cut when this much is there, so that the remainder is seldom moved.
 const FILL: usize = 1024 * 1024;
 
@@ -145,6 +159,26 @@ mod tests {
         assert!(whole.len() > 30);
         assert_eq!(chunks(&bytes, 4096)?, whole);
         assert_eq!(chunks(&bytes, 1_234_567)?, whole);
+        Ok(())
+    }
+
+    #[test]
+    fn what_lies_between_two_cuts_is_cut_as_it_was() -> io::Result<()> {
+        // A last chunk that is cut short, and a long one without anything to cut at.
+        let bytes = [noise(3_000_000), vec![0; 700_000]].concat();
+        let whole = chunks(&bytes, 65_536)?;
+        for (first, last) in [
+            (0, whole.len()),
+            (3, 17),
+            (whole.len() - 2, whole.len()),
+            (5, 6),
+        ] {
+            let run = whole[first..last].concat();
+            let cut: Vec<_> = chunks_of(&run).collect();
+            assert!(cut.iter().map(|(_, chunk)| *chunk).eq(&whole[first..last]));
+            assert!(cut.iter().all(|(at, chunk)| run[*at..].starts_with(chunk)));
+        }
+        assert_eq!(chunks_of(b"").count(), 0);
         Ok(())
     }
 

@@ -21,6 +21,7 @@ pub mod pipeline;
 pub mod place;
 pub mod prune;
 pub mod push;
+pub mod rebuild;
 pub mod records;
 pub mod replicate;
 pub mod standing;

@@ -71,3 +71,5 @@ pub const JOURNAL_DETAIL_MAX: usize = 1000;
 pub const JOURNAL_FAULTS_MAX: usize = 100;
 /// So many entries of the journal are read at a time.
 pub const JOURNAL_PAGE: u32 = 256;
+/// An index that is rebuilt knows the chunks of so many archives, the newest.
+pub const REBUILT_ARCHIVES: usize = 3;

@@ -25,6 +25,7 @@ mod pings;
 mod proof_places;
 mod proofs;
 mod readme;
+mod rebuild;
 mod recipients;
 mod recovery;
 mod refusals;

@@ -279,6 +279,8 @@ pub enum Command {
     /// Writes scratch objects under probe/ in each store, and deletes them where that is allowed.
     /// Exits with 1 if anything has to be mended.
     Doctor,
+    /// Look after the index, the local cache of what the stores hold
+    Index(IndexArgs),
     /// Run the whole cycle on sample data, in a folder of its own
     Demo(DemoArgs),
     /// Print completions for a shell
@@ -411,6 +413,27 @@ pub struct AuditArgs {
     pub all_instances: bool,
     #[command(flatten)]
     pub retention: RetentionArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct IndexArgs {
+    #[command(subcommand)]
+    pub command: IndexCommand,
+}
+
+/// What to do with the index.
+#[derive(Debug, Subcommand)]
+pub enum IndexCommand {
+    /// Make a new index from the stores alone
+    ///
+    /// Reads and verifies every archive. With an identity (and the signing key) it also reads the data
+    /// of the newest three archives, so that the next push knows what is in the stores; without one, that push
+    /// stores everything once more. The journal is kept, if it can be read. The old index stays
+    /// as it is until the new one is complete, and for good if anything fails.
+    #[command(
+        after_help = "Example:\n  sealift index rebuild --identity recovery-kit/identity.txt"
+    )]
+    Rebuild,
 }
 
 #[derive(Debug, clap::Args)]

@@ -8,6 +8,7 @@ pub mod dump;
 pub mod fetch;
 pub mod health;
 pub mod hold;
+pub mod index;
 pub mod init;
 pub mod inspect;
 pub mod list;
