@@ -121,11 +121,15 @@ impl Context {
         }
     }
 
-    /// How far the host's journal has come; it is begun if there is none. None if the index fails.
+    /// How far the host's journal has come; it is begun if there is none. None if the index fails, or
+    /// is in memory: of what is forgotten at the end nobody should be told.
     #[must_use]
     pub fn journal_head(&self) -> Option<JournalHead> {
         let now = self.clock.now();
-        self.index.ask(|index| index.journal_begun(now).map(Some))
+        self.index.ask(|index| {
+            let is_kept = index.is_in_file();
+            is_kept.then(|| index.journal_begun(now)).transpose()
+        })
     }
 }
 

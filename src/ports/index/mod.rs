@@ -151,6 +151,12 @@ impl Index {
         })
     }
 
+    /// Whether it outlives the process.
+    #[must_use]
+    pub fn is_in_file(&self) -> bool {
+        self.connection.path().is_some_and(|path| !path.is_empty())
+    }
+
     /// An index that is forgotten when it is dropped.
     ///
     /// # Errors

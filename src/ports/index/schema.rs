@@ -106,3 +106,29 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), IndexError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_any_version_is_brought_up_to_the_newest_and_loses_nothing()
+    -> Result<(), IndexError> {
+        for (seen, _) in (0_u32..).zip(MIGRATIONS) {
+            let mut connection = Connection::open_in_memory()?;
+            for migration in MIGRATIONS.iter().take(seen as usize) {
+                connection.execute_batch(migration)?;
+            }
+            if seen > 0 {
+                connection.execute_batch("INSERT INTO unnamed VALUES ('s', 'o')")?;
+            }
+            connection.pragma_update(None, "user_version", seen)?;
+            migrate(&mut connection)?;
+            migrate(&mut connection)?;
+            let count = |query| connection.query_row(query, [], |row| row.get::<_, u32>(0));
+            assert_eq!(count("SELECT count(*) FROM unnamed")?, seen.min(1));
+            assert_eq!(count("SELECT count(*) FROM journal")?, 0);
+        }
+        Ok(())
+    }
+}
