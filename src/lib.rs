@@ -97,7 +97,8 @@ pub use ports::files::{
 pub use ports::heartbeat::{Heartbeat, Pulse};
 pub use ports::includes::{Include, IncludeError};
 pub use ports::index::{
-    ChunkPlace, Extract, Index, IndexError, NewBlob, Note, Opened, Place, Repair, Run, StoreState,
+    ChunkPlace, Extract, Index, IndexError, NewBlob, Note, Opened, Place, ReadRun, Repair, Run,
+    StoreState,
 };
 pub use ports::plugins::resolve as resolve_recipients;
 pub use ports::postgres::{Connection, DumpLimits, PgDump, PostgresError, Programs, Unusable};

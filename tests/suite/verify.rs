@@ -182,9 +182,9 @@ fn what_can_still_be_had_back_is_said_in_words() -> Outcome {
     assert!(run.stdout.contains("2 archives whole"), "{run:#?}");
     // The command that it prints is right.
     let id = manifest_id(&host, 2)?;
-    let command = format!("sealift fetch --id {} ", &id[..8]);
+    let command = format!("sealift fetch --id {} ", &id[..12]);
     assert!(run.stdout.contains(&command), "{command}: {run:#?}");
-    let fetch = ["fetch", "--id", &id[..8], "--out", "out"];
+    let fetch = ["fetch", "--id", &id[..12], "--out", "out"];
     host.run(&[&fetch[..], &KIT].concat())?.expect_code(0)?;
     Ok(())
 }

@@ -35,31 +35,63 @@ pub struct Healed {
     pub(super) blob: Option<BlobId>,
 }
 
-/// Puts in place what is wrong in one store and right in another.
-///
-/// # Errors
-/// [`VerifyError`] if it was asked to stop; what was put in place until then stays.
-pub(super) async fn heal(
-    from: &Context,
-    to: &Context,
-    survey: &Survey,
-) -> Result<Vec<Healed>, VerifyError> {
-    let mut healing = Healing {
-        from,
-        to,
-        survey,
-        room: Room::new(COPY_BYTES_IN_FLIGHT),
-        healed: Vec::new(),
-        tried: BTreeSet::new(),
-    };
-    let total = survey.faulty.values().map(|(blob, _)| blob.sealed_bytes);
-    to.monitor.begin("heal", Some(total.sum()));
-    let outcome = healing.all().await;
-    to.monitor.end();
-    outcome.map(|()| healing.healed)
+/// The other store, and what was done with it so far.
+pub(super) struct Healing<'a> {
+    from: &'a Context,
+    healed: Vec<Healed>,
+    /// What cannot be healed, which is told once.
+    told: BTreeSet<String>,
 }
 
-struct Healing<'a> {
+impl<'a> Healing<'a> {
+    /// From this store.
+    pub(super) fn new(from: &'a Context) -> Self {
+        Self {
+            from,
+            healed: Vec::new(),
+            told: BTreeSet::new(),
+        }
+    }
+
+    /// Everything that was kept.
+    pub(super) fn into_healed(self) -> Vec<Healed> {
+        self.healed
+    }
+
+    /// Keeps what was healed for the report.
+    pub(super) fn keep(&mut self, healed: Vec<Healed>) {
+        self.healed.extend(healed);
+    }
+
+    /// Puts in place what is wrong in one store and right in the other.
+    ///
+    /// # Errors
+    /// [`VerifyError`] if it was asked to stop; what was put in place until then stays.
+    pub(super) async fn heal(
+        &mut self,
+        to: &Context,
+        survey: &Survey,
+    ) -> Result<Vec<Healed>, VerifyError> {
+        let mut turn = Turn {
+            from: self.from,
+            to,
+            survey,
+            room: Room::new(COPY_BYTES_IN_FLIGHT),
+            healed: Vec::new(),
+            tried: BTreeSet::new(),
+            told: &mut self.told,
+        };
+        let total = survey.faulty.values().map(|(blob, _)| blob.sealed_bytes);
+        to.monitor.begin("heal", Some(total.sum()));
+        let outcome = turn.all().await;
+        to.monitor.end();
+        let healed = turn.healed;
+        outcome.map(|()| healed)
+    }
+}
+
+/// One turn of healing.
+struct Turn<'a> {
     from: &'a Context,
     to: &'a Context,
     survey: &'a Survey,
@@ -67,9 +99,10 @@ struct Healing<'a> {
     healed: Vec<Healed>,
     /// Blobs that were put in place, or cannot be.
     tried: BTreeSet<BlobId>,
+    told: &'a mut BTreeSet<String>,
 }
 
-impl Healing<'_> {
+impl Turn<'_> {
     async fn all(&mut self) -> Result<(), VerifyError> {
         let faulty: Vec<(BlobEntry, &'static str)> = self
             .survey
@@ -148,39 +181,42 @@ impl Healing<'_> {
         named.is_none_or(|id: ArchiveId| id == archive.id())
     }
 
-    /// Writes the signature and, unless it is there as it should be, the manifest.
+    /// Writes what is not there as it should be of the signature and of the manifest.
     async fn manifest(&mut self, archive: &Verified, bytes: CachedArchive) -> Result<(), String> {
-        let (sequence, id) = (archive.sequence, archive.id());
-        let broken = self.survey.broken.iter();
-        let there = broken.clone().find(|broken| broken.sequence == sequence);
-        let signature = String::from_utf8_lossy(&bytes.signature).into_owned();
+        let (sequence, id, store) = (archive.sequence, archive.id(), &self.to.store);
+        let mut broken = self.survey.broken.iter();
+        let there = broken.find(|broken| broken.sequence == sequence);
         let say = |error| with_cause(&error);
-        let signature_object = self.to.store.signature_object(id);
-        let Some(broken) = there else {
-            let taken = place::take(self.to, sequence, bytes.manifest, signature).await;
-            if taken.map_err(say)? == Creation::Taken {
-                return Err("another archive has just taken the place".into());
+        let signature = String::from_utf8_lossy(&bytes.signature).into_owned();
+        let signed = store.signature(id).await.map_err(say)?;
+        let is_signed = signed.as_ref() == Some(&bytes.signature);
+        let manifest_was = match there {
+            None => {
+                let taken = place::take(self.to, sequence, bytes.manifest, signature).await;
+                if taken.map_err(say)? == Creation::Taken {
+                    return Err("another archive has just taken the place".into());
+                }
+                place::settle(self.to, archive, id);
+                Some("missing")
             }
-            place::settle(self.to, archive, id);
-            self.told(self.to.store.manifest_object(sequence), "missing", None);
-            return Ok(());
+            Some(broken) => {
+                if !is_signed {
+                    store.put_signature(id, signature).await.map_err(say)?;
+                }
+                let is_damaged = broken.id != Some(id);
+                if is_damaged {
+                    let replaced = store.replace_manifest(sequence, bytes.manifest).await;
+                    replaced.map_err(say)?;
+                }
+                is_damaged.then_some("damaged")
+            }
         };
-        let store = &self.to.store;
-        let was_signed =
-            matches!(store.signature(id).await, Ok(Some(old)) if old == bytes.signature);
-        if !was_signed {
-            let was = match &*broken.reason {
-                Disbelief::Manifest(ManifestError::Unsigned) => "missing",
-                _ => "damaged",
-            };
-            store.put_signature(id, signature).await.map_err(say)?;
-            self.told(signature_object, was, None);
+        if !is_signed {
+            let was = signed.map_or("missing", |_| "damaged");
+            self.told(store.signature_object(id), was, None);
         }
-        if broken.id != Some(id) {
-            let manifest = bytes.manifest;
-            let replaced = store.replace_manifest(sequence, manifest).await;
-            replaced.map_err(say)?;
-            self.told(store.manifest_object(sequence), "damaged", None);
+        if let Some(was) = manifest_was {
+            self.told(store.manifest_object(sequence), was, None);
         }
         Ok(())
     }
@@ -233,10 +269,12 @@ impl Healing<'_> {
         });
     }
 
-    fn cannot(&self, what: &str, reason: &str) {
-        let from = self.from.store.url();
-        let message = format!("{what} cannot be healed from {from}: {reason}");
-        self.to.monitor.warn(&message);
+    fn cannot(&mut self, what: &str, reason: &str) {
+        if self.told.insert(what.to_owned()) {
+            let from = self.from.store.url();
+            let message = format!("{what} cannot be healed from {from}: {reason}");
+            self.to.monitor.warn(&message);
+        }
     }
 }
 

@@ -30,6 +30,7 @@ use crate::words::cancel::Cancelled;
 use crate::words::clock::Timestamp;
 use crate::words::ids::{ArchiveId, BlobId, ComponentName, Sequence};
 use crate::words::verdict::Verdict;
+use heal::Healing;
 use survey::{Known, Survey};
 
 /// What else is to be done than to check signatures, the chain, and presence and size of each blob.
@@ -200,30 +201,24 @@ pub async fn verify_with(
     context: &Context,
     options: &VerifyOptions,
 ) -> Result<VerifyReport, VerifyError> {
-    let mut known = Known::default();
+    let (mut known, mut done) = (Known::default(), VerifyReport::default());
     let mut survey = Survey::take(context, &known).await?;
-    let mut done = VerifyReport::default();
+    let mut healing = options.heal_from.as_ref().map(Healing::new);
+    // What is not there is put there first: so it is read and opened with everything else.
+    heal(context, &mut healing, &mut known, &mut survey).await?;
     if let Some(share) = options.read {
         let found = read::read(context, &survey, share, &mut done).await?;
         if !found.is_empty() {
             known.faults.extend(found);
             survey = Survey::take(context, &known).await?;
+            heal(context, &mut healing, &mut known, &mut survey).await?;
         }
     }
     if let Some(opening) = &options.open {
         let is_news = open::open(context, &survey, opening, &mut known, &mut done).await?;
         if is_news {
             survey = Survey::take(context, &known).await?;
-        }
-    }
-    if let Some(from) = &options.heal_from {
-        done.healed = heal::heal(from, context, &survey).await?;
-        if !done.healed.is_empty() {
-            let blobs = done.healed.iter().filter_map(|healed| healed.blob);
-            for blob in blobs {
-                known.faults.remove(&blob);
-            }
-            survey = Survey::take(context, &known).await?;
+            heal(context, &mut healing, &mut known, &mut survey).await?;
         }
     }
     let report = VerifyReport {
@@ -232,7 +227,7 @@ pub async fn verify_with(
         read_before: done.read_before,
         opened: done.opened,
         unopened: done.unopened,
-        healed: done.healed,
+        healed: healing.map(Healing::into_healed).unwrap_or_default(),
         ..survey.into_report()
     };
     let line = report.in_a_line(&context.store.url().to_string());
@@ -247,4 +242,26 @@ impl VerifyReport {
         let violations = self.violations.len();
         format!("{store}: archives {archives}, blobs {blobs}, read {read}, violations {violations}")
     }
+}
+
+/// Puts in place what is wrong, if there is a store to take it from, and looks again.
+async fn heal(
+    context: &Context,
+    healing: &mut Option<Healing<'_>>,
+    known: &mut Known,
+    survey: &mut Survey,
+) -> Result<(), VerifyError> {
+    let Some(healing) = healing else {
+        return Ok(());
+    };
+    let healed = healing.heal(context, survey).await?;
+    if healed.is_empty() {
+        return Ok(());
+    }
+    for blob in healed.iter().filter_map(|healed| healed.blob) {
+        known.faults.remove(&blob);
+    }
+    healing.keep(healed);
+    *survey = Survey::take(context, known).await?;
+    Ok(())
 }

@@ -12,9 +12,9 @@ use crate::formats::seal::SealError;
 use crate::operations::context::Context;
 use crate::operations::download::{DownloadError, download};
 use crate::operations::pipeline::Room;
+use crate::ports::index::ReadRun;
 use crate::ports::store::{Refusal, StoreError};
 use crate::words::cause::with_cause;
-use crate::words::clock::Timestamp;
 use crate::words::ids::BlobId;
 use crate::words::limits::{COPY_BYTES_IN_FLIGHT, READS_IN_FLIGHT};
 use futures_util::stream::{self, StreamExt};
@@ -37,14 +37,19 @@ pub(super) async fn read(
 ) -> Result<BTreeMap<BlobId, Fault>, VerifyError> {
     let (key, now) = (context.store_key(), context.clock.now());
     let mut due = candidates(context, survey, &key);
+    let last = due.iter().filter_map(|blob| blob.read_in).max();
+    let run = ReadRun {
+        number: last.unwrap_or(0) + 1,
+        at: now,
+    };
     choose(&mut due, share, now);
     if share == Share::WHOLE {
-        done.read_before = go_on(context, &key, &mut due, now);
+        done.read_before = go_on(context, &key, &mut due, run);
     }
     let mut reading = Reading {
         context,
         key: &key,
-        now,
+        run,
         batch: Vec::new(),
         batch_bytes: 0,
         faults: BTreeMap::new(),
@@ -61,7 +66,7 @@ pub(super) async fn read(
     Ok(reading.faults)
 }
 
-/// Every blob that could be read, with the time when it last was; what is not needed any more is
+/// Every blob that could be read, with the run that last did; what is not needed any more is
 /// forgotten.
 fn candidates(context: &Context, survey: &Survey, key: &str) -> Vec<Candidate> {
     let can_be_read =
@@ -70,16 +75,16 @@ fn candidates(context: &Context, survey: &Survey, key: &str) -> Vec<Candidate> {
         can_be_read(id, shown).then_some(Candidate {
             id,
             bytes: shown.bytes,
-            read_at: None,
+            read_in: None,
         })
     };
     let mut due: Vec<Candidate> = survey.blobs.iter().filter_map(candidate).collect();
     due.sort_unstable_by_key(|blob| blob.id);
     let mut gone = Vec::new();
     context.index.ask(|index| {
-        index.each_read(key, |id, at| {
+        index.each_read(key, |id, run| {
             match due.binary_search_by_key(&id, |blob| blob.id) {
-                Ok(place) => due[place].read_at = Some(at),
+                Ok(place) => due[place].read_in = Some(run.number),
                 Err(_) => gone.push(id),
             }
         })
@@ -92,22 +97,26 @@ fn candidates(context: &Context, survey: &Survey, key: &str) -> Vec<Candidate> {
 
 /// Leaves what a round that was interrupted has not read yet, or begins a round. Says how many blobs
 /// are left out.
-fn go_on(context: &Context, key: &str, due: &mut Vec<Candidate>, now: Timestamp) -> u64 {
-    let is_recent = |began: &Timestamp| *began <= now && began.duration_until(now) <= ROUND_MAX;
+fn go_on(context: &Context, key: &str, due: &mut Vec<Candidate>, run: ReadRun) -> u64 {
+    let is_recent = |began: &ReadRun| {
+        began.at <= run.at
+            && began.at.duration_until(run.at) <= ROUND_MAX
+            && began.number < run.number
+    };
     let began = context.index.ask(|index| index.round(key));
     let Some(began) = began.filter(is_recent) else {
-        context.index.ask(|index| index.set_round(key, Some(now)));
+        context.index.ask(|index| index.set_round(key, Some(run)));
         return 0;
     };
     let before = due.len();
-    due.retain(|blob| blob.read_at.is_none_or(|at| at < began || at > now));
+    due.retain(|blob| blob.read_in.is_none_or(|read_in| read_in < began.number));
     (before - due.len()) as u64
 }
 
 struct Reading<'a> {
     context: &'a Context,
     key: &'a str,
-    now: Timestamp,
+    run: ReadRun,
     batch: Vec<BlobId>,
     batch_bytes: u64,
     faults: BTreeMap<BlobId, Fault>,
@@ -155,7 +164,7 @@ impl Reading<'_> {
         self.batch_bytes = 0;
         let index = &self.context.index;
         if !batch.is_empty() {
-            index.ask(|index| index.note_reads(key, &batch, self.now));
+            index.ask(|index| index.note_reads(key, &batch, self.run));
         }
         let faulty: Vec<BlobId> = self.faults.keys().copied().collect();
         if !faulty.is_empty() {

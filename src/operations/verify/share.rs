@@ -34,8 +34,8 @@ pub(super) struct Candidate {
     pub(super) id: BlobId,
     /// Its size as stored.
     pub(super) bytes: u64,
-    /// When it was last read, if that is known.
-    pub(super) read_at: Option<Timestamp>,
+    /// The last run that read it, if that is known.
+    pub(super) read_in: Option<u64>,
 }
 
 const DAY: i64 = 24 * 60 * 60;
@@ -47,8 +47,7 @@ pub(super) fn choose(blobs: &mut Vec<Candidate>, share: Share, now: Timestamp) {
     let all = blobs.iter().map(|blob| blob.bytes).sum();
     let start = start_of_day(blobs, share, all, now);
     blobs.rotate_left(start);
-    // What was read in the future was read by a clock that was wrong: nobody knows when.
-    blobs.sort_by_key(|blob| blob.read_at.filter(|at| *at <= now));
+    blobs.sort_by_key(|blob| blob.read_in);
     let (due, mut before) = (share.of(all), 0_u64);
     blobs.retain(|blob| {
         // One without bytes takes nothing from the share.
@@ -82,7 +81,7 @@ mod tests {
         let blob = |number: u64| Candidate {
             id: BlobId::of(&number.to_be_bytes()),
             bytes: 1 + number * 7919 % 1000,
-            read_at: None,
+            read_in: None,
         };
         (0..count).map(blob).collect()
     }
@@ -105,7 +104,7 @@ mod tests {
                     .iter_mut()
                     .filter(|blob| remembers && blob.id == one.id)
                 {
-                    blob.read_at = Some(now);
+                    blob.read_in = Some(run.unsigned_abs());
                 }
             }
         }
@@ -135,11 +134,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_least_recently_comes_first_and_the_future_is_not_believed() {
+    fn what_was_read_least_recently_comes_first() {
         let mut blobs = store(3);
-        blobs[0].read_at = Some(at(50));
-        blobs[1].read_at = Some(at(40));
-        blobs[2].read_at = Some(at(5000));
+        blobs[0].read_in = Some(2);
+        blobs[1].read_in = Some(1);
         let expected = [blobs[2].id, blobs[1].id, blobs[0].id];
         choose(&mut blobs, Share::WHOLE, at(100));
         let order: Vec<BlobId> = blobs.iter().map(|blob| blob.id).collect();

@@ -18,6 +18,7 @@ mod unnamed;
 pub use archives::CachedArchive;
 pub use blobs::{ChunkPlace, NewBlob, Place};
 pub use journal::Note;
+pub use reads::ReadRun;
 pub use rebuild::Extract;
 pub use runs::Run;
 pub use stores::StoreState;

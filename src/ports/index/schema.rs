@@ -66,11 +66,13 @@ const MIGRATIONS: &[&str] = &[
     CREATE TABLE reads (
         store   TEXT NOT NULL,
         blob    BLOB NOT NULL,
+        run     INTEGER NOT NULL,
         read_at INTEGER NOT NULL,
         PRIMARY KEY (store, blob)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE rounds (
         store      TEXT PRIMARY KEY,
+        run        INTEGER NOT NULL,
         started_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",

@@ -36,7 +36,7 @@ fn every_damaged_object_is_replaced_by_the_good_copy_and_told() -> Outcome {
         ("flipped", flip),
         ("cut", |path| {
             let bytes = fs::read(path)?;
-            Ok(fs::write(path, &bytes[..bytes.len() - 1])?)
+            Ok(fs::write(path, &bytes[..bytes.len() / 2])?)
         }),
         ("removed", |path| Ok(fs::remove_file(path)?)),
     ];
@@ -251,11 +251,10 @@ fn in_a_locked_bucket_the_new_version_counts() -> Outcome {
     heals_both_ways(&bucket, &|object, bytes| {
         let path = format!("/{}/prefix/{object}", bucket.name);
         let headers = ["x-amz-sdk-checksum-algorithm: SHA256"];
-        let (status, answer) = match bytes {
-            None => service.request("DELETE", &path, &[], "")?,
-            Some(bytes) => service.request("PUT", &path, &headers, &"x".repeat(bytes))?,
-        };
-        assert!(matches!(status, 200 | 204), "{answer}");
+        // Nothing can be removed there, but a newer version without a byte is no better.
+        let body = "x".repeat(bytes.unwrap_or(0));
+        let (status, answer) = service.request("PUT", &path, &headers, &body)?;
+        assert!(status == 200, "{answer}");
         Ok(())
     })
 }

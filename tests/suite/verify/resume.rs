@@ -13,7 +13,7 @@ fn remembered(host: &Host) -> u64 {
     else {
         return 0;
     };
-    let key = format!("{}#lazyit", host.path("store").display());
+    let key = format!("file://{}#lazyit", host.path("store").display());
     let mut count = 0;
     let asked = index.each_read(&key, |_, _| count += 1);
     asked.map_or(0, |()| count)
@@ -55,13 +55,15 @@ fn a_reading_that_is_interrupted_goes_on_behind_what_it_has_read() -> Outcome {
 
     // A share is another one than what was read, and counts towards the round.
     let share = verify(&host, &["--read-data=1%"], 0)?;
-    assert_eq!(share["checked"]["blobs_read"], 1, "{share}");
-    assert_eq!(remembered(&host), read + 1);
+    let more = share["checked"]["blobs_read"].as_u64().ok_or("no count")?;
+    assert!(more >= 1, "{share}");
+    let read = read + more;
+    assert_eq!(remembered(&host), read);
     // The rerun reads what is left, and what is damaged among it is found.
-    let left = all.len() as u64 - read - 1;
+    let left = all.len() as u64 - read;
     let rest = verify(&host, &["--read-data"], 0)?;
     assert_eq!(rest["checked"]["blobs_read"], left, "{rest}");
-    assert_eq!(rest["checked"]["read_before"], read + 1, "{rest}");
+    assert_eq!(rest["checked"]["read_before"], read, "{rest}");
     assert_eq!(remembered(&host), all.len() as u64);
     // The round is over: the next begins anew, and relies on nothing that is remembered.
     flip(&all[0].1)?;
