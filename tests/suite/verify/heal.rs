@@ -19,6 +19,9 @@ fn healed(document: &Value) -> BTreeSet<(String, String)> {
         .collect()
 }
 
+/// What is done to one object.
+type Damage = fn(&std::path::Path) -> Outcome;
+
 const HEAL: [&str; 3] = ["--read-data", "--heal-from", "copy"];
 
 #[test]
@@ -31,7 +34,6 @@ fn every_damaged_object_is_replaced_by_the_good_copy_and_told() -> Outcome {
         let object = path.strip_prefix(host.path("store"))?.display().to_string();
         objects.push((object, path, bytes));
     }
-    type Damage = fn(&std::path::Path) -> Outcome;
     let damages: [(&str, Damage); 3] = [
         ("flipped", flip),
         ("cut", |path| {
@@ -237,10 +239,11 @@ fn a_bucket_and_a_folder_heal_each_other() -> Outcome {
         .join(&bucket.name)
         .join("prefix");
     heals_both_ways(&bucket, &|object, bytes| {
-        Ok(match bytes {
+        match bytes {
             None => fs::remove_file(root.join(object))?,
             Some(bytes) => fs::write(root.join(object), vec![b'x'; bytes])?,
-        })
+        }
+        Ok(())
     })
 }
 
@@ -250,7 +253,10 @@ fn in_a_locked_bucket_the_new_version_counts() -> Outcome {
     let bucket = service.bucket_locked(30)?;
     heals_both_ways(&bucket, &|object, bytes| {
         let path = format!("/{}/prefix/{object}", bucket.name);
-        let headers = ["x-amz-sdk-checksum-algorithm: SHA256"];
+        // Somebody must have signed it, and nobody looks.
+        let signed = "Authorization: AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/\
+                      aws4_request, SignedHeaders=host, Signature=b";
+        let headers = ["x-amz-sdk-checksum-algorithm: SHA256", signed];
         // Nothing can be removed there, but a newer version without a byte is no better.
         let body = "x".repeat(bytes.unwrap_or(0));
         let (status, answer) = service.request("PUT", &path, &headers, &body)?;
