@@ -3,6 +3,7 @@
 //! Promise: an archive counts as held as soon as one store has the record, and until a later one
 //! releases it. The records are never rewritten: the history of an archive's holds stays readable.
 
+use crate::formats::journal::Event;
 use crate::formats::record::{FORMAT, HOLDS_MAX, Hold, HoldKind};
 use crate::formats::signature::SigningKey;
 use crate::operations::catalog::Summary;
@@ -79,7 +80,16 @@ pub async fn hold(
             write_record(context, signing, &record, place).await
         };
         match wrote {
-            Ok(()) => written = Some(context.clone()),
+            Ok(()) => {
+                let event = match kind {
+                    HoldKind::Hold => Event::Held,
+                    HoldKind::Release => Event::Released,
+                };
+                if written.is_none() {
+                    context.record(event, Some((sequence, archive.id)), reason);
+                }
+                written = Some(context.clone());
+            }
             Err(error) => outcome.failed.push((context.clone(), error)),
         }
     }

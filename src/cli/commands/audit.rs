@@ -13,8 +13,8 @@ use crate::cli::warnings::known;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::tz::TimeZone;
 use sealift::{
-    AuditReport, AuditRequest, AuditViolation, Clock, Instance, Policy, Warning, audit, audit_html,
-    audit_line, audit_prometheus, audit_text,
+    AuditReport, AuditRequest, AuditViolation, Clock, ExportError, Instance, Policy, Warning,
+    audit, audit_html, audit_line, audit_prometheus, audit_text, export_journal, with_cause,
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -81,7 +81,10 @@ impl By {
     /// The instance of the settings, with what only this host can know.
     async fn own(&self, session: &Session, settings: &Settings) -> Result<AuditReport, Failure> {
         let stores = session.reading(settings).await?;
-        let mut report = self.one(&stores, &settings.instance, true).await?;
+        // Whoever has no signing key is not the host that pushes.
+        let signer = settings.signing_key().ok().map(|key| key.fingerprint());
+        let instance = &settings.instance;
+        let mut report = self.one(&stores, instance, signer.as_deref()).await?;
         let routine = Routine::read(&SidecarArgs::default(), settings)?;
         match known(settings, &routine, &stores.contexts, report.newest_sound).await {
             Ok(warnings) => report
@@ -101,7 +104,7 @@ impl By {
         &self,
         stores: &Stores,
         instance: &Instance,
-        is_own: bool,
+        signer: Option<&str>,
     ) -> Result<AuditReport, Failure> {
         let unopened: Vec<(String, String)> = stores
             .left_out
@@ -114,7 +117,7 @@ impl By {
             zone: &self.zone,
             now: SystemClock.now(),
             unopened: &unopened,
-            is_own,
+            signer,
         };
         Ok(audit(&stores.contexts, &request).await?)
     }
@@ -132,10 +135,9 @@ impl By {
         }
         let audits = stream::iter(instances).map(|instance| async move {
             let mut settings = settings.clone();
-            let is_own = settings.instance == instance;
             settings.instance = instance;
             let stores = session.reading(&settings).await?;
-            self.one(&stores, &settings.instance, is_own).await
+            self.one(&stores, &settings.instance, None).await
         });
         audits.buffered(AT_ONCE).try_collect().await
     }
@@ -156,8 +158,19 @@ fn violation(warning: Warning) -> AuditViolation {
     }
 }
 
-async fn journal(_session: &Session, _settings: &Settings) -> Result<Exit, Failure> {
-    Ok(Exit::Done)
+async fn journal(session: &Session, settings: &Settings) -> Result<Exit, Failure> {
+    let stores = session.reading(settings).await?;
+    let Some(context) = stores.contexts.first() else {
+        return Err(Failure::failed("there is no store"));
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    match export_journal(context, &mut out) {
+        Ok(_) => Ok(Exit::Done),
+        Err(ExportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Ok(Exit::Done)
+        }
+        Err(error) => Err(Failure::failed(with_cause(&error))),
+    }
 }
 
 fn written(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Vec<u8>, Failure> {

@@ -8,7 +8,7 @@ mod gather;
 mod rules;
 
 use crate::formats::report::{
-    ArchiveReport, AuditReport, Checked, JournalReport, RetirementReport, StoreReport, Violation,
+    ArchiveReport, AuditReport, Checked, RetirementReport, StoreReport, Violation,
 };
 use crate::formats::retention::{Decision, Policy};
 use crate::operations::catalog::{Catalog, Summary};
@@ -37,8 +37,9 @@ pub struct AuditRequest<'a> {
     pub now: Timestamp,
     /// Stores that could not even be opened, and why.
     pub unopened: &'a [(String, String)],
-    /// Whether what this host remembers is of this instance.
-    pub is_own: bool,
+    /// The signer of this host, whose index knows what only this host can: its journal, and what it has
+    /// verified. None for an instance of another host.
+    pub signer: Option<&'a str>,
 }
 
 /// Audits an instance in its stores.
@@ -90,8 +91,10 @@ pub async fn audit(
     }
     audit.archives(&decided);
     audit.retirements();
-    let journal = audit.journal(&read);
-    let ages = audit.ages(&read);
+    let journal = audit.journal(contexts, &read);
+    audit.age(journal.last_verify);
+    let read_at = read.iter().filter_map(|(_, store)| store.read);
+    let last_read = read_at.map(|(at, _)| at).max();
     let archives = archive_reports(&decided, &merged, &read);
     let newest_sound = merged.archives.iter();
     let newest_sound = newest_sound.filter(|it| it.verdict == Verdict::Sound);
@@ -100,16 +103,16 @@ pub async fn audit(
         instance: request.instance.clone(),
         at: request.now,
         time_zone: request.zone.iana_name().unwrap_or("UTC").to_owned(),
-        policy: policy_lines(request.policy, request.zone),
+        policy: request.policy.describe(),
         checked: checked(&merged, &read),
         newest_sound: newest_sound.map(|it| it.captured_at).max(),
-        last_verify: ages.0,
-        last_read: ages.1,
+        last_verify: journal.last_verify,
+        last_read,
         last_drill: None,
         stores: reports,
         archives,
         retirements: retirement_reports(&merged),
-        journal,
+        journal: journal.report,
         violations: audit.violations,
         notes: audit.notes,
     })

@@ -2,15 +2,19 @@
 
 use super::gather::Gathered;
 use super::{Audit, nothing_of};
+use crate::formats::journal::{Event, NamedHead};
 use crate::formats::report::{JournalReport, StoreReport, Violation};
 use crate::formats::retention::{Decision, Point};
 use crate::operations::catalog::{Catalog, Summary};
+use crate::operations::context::Context;
+use crate::operations::journal::check_journal;
 use crate::operations::prune::{decide, point};
 use crate::operations::records::Retired;
 use crate::operations::verify;
+use crate::words::cause::with_cause;
 use crate::words::clock::Timestamp;
 use crate::words::ids::Sequence;
-use crate::words::verdict::{ProofState, Verdict};
+use crate::words::verdict::{ProofState, Severity, Verdict};
 use jiff::SignedDuration;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -103,6 +107,7 @@ impl Audit<'_> {
                 .lock
                 .as_ref()
                 .map(|lock| format!("{} for {:#}", lock.mode, lock.lasts)),
+            read_share: store.read.map(|(_, share)| share),
             ..nothing_of(url)
         }
     }
@@ -333,23 +338,86 @@ impl Audit<'_> {
             .collect()
     }
 
-    /// What the journal says of itself.
-    pub(super) fn journal(&mut self, _read: &[(String, &Gathered)]) -> JournalReport {
-        JournalReport {
-            entries: 0,
-            head: None,
-            state: "no journal".to_owned(),
+    /// What the journal says of itself, and archives of it.
+    pub(super) fn journal(
+        &mut self,
+        contexts: &[Context],
+        read: &[(String, &Gathered)],
+    ) -> Journal {
+        let mut journal = Journal {
+            report: JournalReport {
+                entries: 0,
+                head: None,
+                state: "that of another host is not looked at".to_owned(),
+            },
+            last_verify: None,
+        };
+        let (Some(context), Some(_)) = (contexts.first(), self.request.signer) else {
+            return journal;
+        };
+        // Each store has the same archives; those that only one has count, too.
+        let mut heads: Vec<NamedHead> = Vec::new();
+        let mut seen = HashSet::new();
+        for head in read.iter().flat_map(|(_, store)| &store.heads) {
+            if seen.insert(head.archive) {
+                heads.push(*head);
+            }
         }
+        match check_journal(context, &heads) {
+            Ok(checked) => {
+                journal.report.entries = checked.entries;
+                journal.report.head = checked.head.map(|head| head.head);
+                journal.last_verify = checked.last.get(&Event::Verified).copied();
+                let is_whole = checked
+                    .faults
+                    .iter()
+                    .all(|it| it.severity != Severity::Fault);
+                journal.report.state = if is_whole {
+                    "as it was written, as far as archives show".to_owned()
+                } else {
+                    "not as it was written".to_owned()
+                };
+                for fault in checked.faults {
+                    let remedy = "compare it with an export from before: sealift audit --journal";
+                    let it = found(fault.code, fault.archive, None, fault.message, remedy);
+                    match fault.severity {
+                        Severity::Fault => self.violations.push(it),
+                        Severity::Note => self.notes.push(it),
+                    }
+                }
+            }
+            Err(error) => {
+                journal.report.state = format!("it cannot be read: {}", with_cause(&error));
+            }
+        }
+        journal
     }
 
-    /// When a store was verified last, and read.
-    pub(super) fn ages(
-        &mut self,
-        _read: &[(String, &Gathered)],
-    ) -> (Option<Timestamp>, Option<Timestamp>) {
-        let _ = VERIFY_EVERY;
-        (None, None)
+    /// Stores that nobody has looked at for long.
+    pub(super) fn age(&mut self, last_verify: Option<Timestamp>) {
+        let Some(first) = self.merged.archives.first() else {
+            return;
+        };
+        if self.request.signer.is_none() {
+            return;
+        }
+        let since = last_verify.unwrap_or(first.created_at);
+        if self.request.now.duration_since(since) > VERIFY_EVERY {
+            let message = match last_verify {
+                Some(at) => format!("the stores were last verified at {at}"),
+                None => "the stores were never verified by this host".to_owned(),
+            };
+            let remedy = "sealift verify --read-data=10%, every night";
+            self.violation("verify-overdue", None, None, message, remedy);
+        }
     }
+}
+
+/// What was found of the journal.
+pub(super) struct Journal {
+    pub(super) report: JournalReport,
+    /// When this host verified a store last.
+    pub(super) last_verify: Option<Timestamp>,
 }
 
 fn found(

@@ -2,6 +2,7 @@
 
 use super::look::needed_since;
 use super::{Finishing, Leaving, PruneError, PrunePlan, StorePlan};
+use crate::formats::journal::Event;
 use crate::formats::record::{FORMAT, Retirement, RetirementKind};
 use crate::formats::signature::SigningKey;
 use crate::operations::context::Context;
@@ -81,9 +82,20 @@ impl Work<'_> {
         }
         self.context.cancel.check()?;
         self.done.retired = self.remove(&retired).await;
+        self.write_down(&retired);
         self.done.finished = self.remove(&finished).await;
         self.remove_signatures(&store.signatures).await;
         self.collect(plan, store).await
+    }
+
+    /// What the journal says of those that are gone.
+    fn write_down(&self, retired: &[(Sequence, ArchiveId)]) {
+        for archive in retired {
+            if self.done.retired.contains(&archive.0) {
+                let store = self.context.store.url().to_string();
+                self.context.record(Event::Pruned, Some(*archive), store);
+            }
+        }
     }
 
     /// Writes the retirement of an archive; says whether it is there.

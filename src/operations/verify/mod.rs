@@ -162,8 +162,6 @@ pub(super) struct Surveyed {
     pub(super) blobs: Amount,
     /// How many of them no archive in the store needs.
     pub(super) unneeded: Amount,
-    /// The places of the chain that are empty, and nothing says why.
-    pub(super) holes: Vec<(Sequence, Sequence)>,
 }
 
 /// The same as [`verify`], for an audit: it sees each archive that is as it was signed.
@@ -186,7 +184,6 @@ pub(super) async fn survey(
         blobs,
         unneeded,
         records: std::mem::take(&mut survey.records),
-        holes: std::mem::take(&mut survey.holes),
         report: survey.into_report(),
     })
 }
