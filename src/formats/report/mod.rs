@@ -209,3 +209,55 @@ fn by_code(all: &[Violation]) -> Vec<Group<'_>> {
 
 #[cfg(test)]
 mod samples;
+
+#[cfg(test)]
+mod tests {
+    use super::samples::{self, Outcome};
+    use serde_json::{Value, json};
+
+    fn names(value: &Value) -> Vec<&str> {
+        value.as_object().map_or(Vec::new(), |object| {
+            object.keys().map(String::as_str).collect()
+        })
+    }
+
+    #[test]
+    fn as_json_it_has_the_fields_that_others_rely_on() -> Outcome {
+        let report = serde_json::to_value(samples::small()?)?;
+        let mut fields = [
+            "ok",
+            "instance",
+            "at",
+            "time_zone",
+            "policy",
+            "checked",
+            "newest_sound",
+            "last_verify",
+            "last_read",
+            "last_drill",
+            "stores",
+            "archives",
+            "retirements",
+            "journal",
+            "violations",
+            "notes",
+        ];
+        let mut found = names(&report);
+        fields.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, fields);
+        assert_eq!(report["at"], "2026-03-05T12:00:00Z");
+        assert_eq!(report["archives"][0]["verdict"], "sound");
+        assert_eq!(
+            report["violations"][0],
+            json!({
+                "code": "blob-missing",
+                "archive": 3,
+                "store": "s3://backups/lazyit",
+                "message": "a blob of archive 3 is not there",
+                "remedy": "sealift verify --heal-from URL",
+            })
+        );
+        Ok(())
+    }
+}

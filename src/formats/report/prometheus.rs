@@ -1,4 +1,4 @@
-//! Prometheus: reports as metrics, in the text format that `node_exporter`'s textfile collector reads.
+//! Prometheus: reports as metrics, in the text format that collectors of text files read.
 //!
 //! Promise: each metric comes once with all its samples, and no two samples have the same labels,
 //! whatever a code or an address is. What never happened has the time 0, so that an alert on its age
@@ -252,65 +252,70 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
+    use super::super::samples::{self, Outcome};
     use super::*;
+    use std::error::Error;
 
-    fn metrics(reports: &[AuditReport]) -> String {
+    fn metrics(reports: &[AuditReport]) -> Result<String, Box<dyn Error>> {
         let mut bytes = Vec::new();
-        prometheus(reports, &mut bytes).unwrap();
-        String::from_utf8(bytes).unwrap()
+        prometheus(reports, &mut bytes)?;
+        Ok(String::from_utf8(bytes)?)
     }
 
     #[test]
-    fn what_never_happened_has_the_time_zero() {
-        let mut report = samples::small();
+    fn what_never_happened_has_the_time_zero() -> Outcome {
+        let mut report = samples::small()?;
         report.newest_sound = None;
         report.last_drill = None;
-        let shown = metrics(&[report]);
+        let shown = metrics(&[report])?;
         for name in ["newest_sound_archive", "last_drill"] {
             let line = format!("sealift_{name}_timestamp_seconds{{instance=\"lazyit\"}} 0\n");
             assert!(shown.contains(&line), "{shown}");
         }
         assert!(shown.contains("sealift_audit_ok{instance=\"lazyit\"} 0\n"));
+        Ok(())
     }
 
     #[test]
-    fn a_hostile_code_or_address_stays_in_its_label() {
-        let mut report = samples::small();
+    fn a_hostile_code_or_address_stays_in_its_label() -> Outcome {
+        let mut report = samples::small()?;
         report.stores[0].store = "s3://a\\b\"} 1\nsealift_audit_ok 1".into();
         report.violations[0].code = "a\"b\n".into();
         let mut same = report.violations[0].clone();
         same.code = "a\"b ".into();
         report.violations.push(same);
-        let shown = metrics(&[report]);
+        let shown = metrics(&[report])?;
         assert!(!shown.contains("\nsealift_audit_ok 1"), "{shown}");
         let store = r#"{instance="lazyit",store="s3://a\\b\"} 1 sealift_audit_ok 1"} "#;
         assert!(shown.contains(store), "{shown}");
         // Two codes that look the same are one sample: a collector refuses two.
         let code = "sealift_audit_violations{instance=\"lazyit\",code=\"a\\\"b \"} 2\n";
         assert!(shown.contains(code), "{shown}");
+        Ok(())
     }
 
     #[test]
-    fn each_metric_of_many_instances_has_one_head() {
-        let mut reports = vec![samples::small(), samples::small()];
-        reports[1].instance = "other".parse().unwrap();
+    fn each_metric_of_many_instances_has_one_head() -> Outcome {
+        let mut reports = vec![samples::small()?, samples::small()?];
+        reports[1].instance = "other".parse()?;
         let again = reports[1].stores[0].clone();
         reports[1].stores.push(again);
-        let shown = metrics(&reports);
+        let shown = metrics(&reports)?;
         let lines: Vec<&str> = shown.lines().collect();
         let distinct: BTreeSet<&str> = lines.iter().copied().collect();
         assert_eq!(distinct.len(), lines.len(), "{shown}");
         assert_eq!(shown.matches("# TYPE sealift_store_up gauge").count(), 1);
+        Ok(())
     }
 
     #[test]
-    fn of_a_store_that_was_not_reached_only_that_is_told() {
-        let mut report = samples::small();
+    fn of_a_store_that_was_not_reached_only_that_is_told() -> Outcome {
+        let mut report = samples::small()?;
         report.stores[0].error = Some("no answer".into());
-        let shown = metrics(&[report]);
+        let shown = metrics(&[report])?;
         let store = "instance=\"lazyit\",store=\"s3://backups/lazyit\"";
         assert!(shown.contains(&format!("sealift_store_up{{{store}}} 0\n")));
         assert!(!shown.contains(&format!("sealift_store_archives{{{store}}}")));
+        Ok(())
     }
 }

@@ -4,13 +4,16 @@ use super::{
     ArchiveReport, AuditReport, Checked, JournalReport, RetirementReport, StoreReport, Violation,
 };
 use crate::words::clock::Timestamp;
-use crate::words::ids::{Digest, Sequence};
+use crate::words::ids::{BadName, Digest, Sequence};
 use crate::words::verdict::Verdict;
 use jiff::SignedDuration;
 
-/// 2026-03-05, noon.
+/// What a test returns: an error fails it.
+pub(super) type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// 2026-03-05, noon in UTC.
 pub(super) fn now() -> Timestamp {
-    "2026-03-05T12:00:00Z".parse().unwrap()
+    Timestamp::constant(1_772_712_000, 0)
 }
 
 /// A moment so many days before.
@@ -41,10 +44,10 @@ pub(super) fn archive(sequence: u64, days: i64) -> ArchiveReport {
 }
 
 /// An instance with one violation.
-pub(super) fn small() -> AuditReport {
-    AuditReport {
+pub(super) fn small() -> Result<AuditReport, BadName> {
+    Ok(AuditReport {
         ok: false,
-        instance: "lazyit".parse().unwrap(),
+        instance: "lazyit".parse()?,
         at: now(),
         time_zone: "Europe/Berlin".into(),
         policy: vec!["keep the last 3".into()],
@@ -96,5 +99,5 @@ pub(super) fn small() -> AuditReport {
             remedy: "sealift verify --heal-from URL".into(),
         }],
         notes: vec![],
-    }
+    })
 }

@@ -8,7 +8,7 @@ use crate::support::{Outcome, installed};
 use jiff::tz::TimeZone;
 use sealift::{AuditReport, audit_html, audit_prometheus};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::fs;
 use std::io::Write;
@@ -75,7 +75,7 @@ fn the_page_opens_in_chromium_at_every_width_in_light_and_dark_and_on_paper() ->
         ("large", sample::troubled(10_000)?),
     ])?;
     let looks = list(&found, "looks")?;
-    assert_eq!(looks.len(), 5 * 5);
+    assert_eq!(looks.len(), 2 * 5 + 3 * 2);
     let mut backgrounds: HashMap<&str, &Value> = HashMap::new();
     for look in looks {
         let nothing = Value::Array(vec![]);
@@ -194,5 +194,27 @@ fn the_metrics_are_read_by_prometheus_and_its_python_client() -> Outcome {
         Some(1.0)
     );
     assert_eq!(value(&format!("sealift_store_read_ratio|{store}")), None);
+    Ok(())
+}
+
+#[test]
+fn the_metrics_are_those_of_the_document() -> Outcome {
+    let mut metrics = Vec::new();
+    audit_prometheus(&[sample::troubled(425)?], &mut metrics)?;
+    let metrics = String::from_utf8(metrics)?;
+    let heads = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "));
+    let written: BTreeSet<&str> = heads.filter_map(|head| head.split(' ').next()).collect();
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/FORMAT.md");
+    let document = fs::read_to_string(document)?;
+    let rows = document
+        .lines()
+        .filter(|line| line.starts_with("| `sealift_"));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    let named: BTreeSet<&str> = cells
+        .flat_map(|cell| cell.split('`').filter(|name| name.starts_with("sealift_")))
+        .collect();
+    assert_eq!(written, named);
     Ok(())
 }

@@ -12,6 +12,16 @@ use std::io::{self, Write};
 /// So many archives are listed one by one; older months are numbers only.
 const MOST: usize = 1_000;
 
+/// The columns of a list, each with its class.
+const COLUMNS: [(&str, &str); 6] = [
+    ("id", "Archive"),
+    ("at", "Captured (UTC)"),
+    ("is", "Verdict"),
+    ("why", "Kept, or goes"),
+    ("n", "New"),
+    ("n", "Gives back"),
+];
+
 /// A month, and its archives, the newest first.
 struct Month<'a> {
     first_day: Date,
@@ -99,12 +109,18 @@ fn month_list(month: &Month<'_>, open: bool, stores: usize, out: &mut dyn Write)
         month.summary()
     )?;
     wide(&format!("Archives of {name}"), out)?;
+    // On a phone each row becomes a block of lines; the roles keep it a table for those who listen.
     writeln!(
         out,
-        "<table>\n<caption class=\"v\">Archives of {name}</caption>\n<thead><tr><th scope=\"col\">Archive</th>\
-         <th scope=\"col\">Captured (UTC)</th><th scope=\"col\">Verdict</th><th scope=\"col\">Kept, or goes</th>\
-         <th scope=\"col\" class=\"n\">New</th><th scope=\"col\" class=\"n\">Gives back</th></tr></thead>\n<tbody>"
+        "<table role=\"table\">\n<caption class=\"v\">Archives of {name}</caption>\n<thead role=\"rowgroup\"><tr role=\"row\">"
     )?;
+    for (class, column) in COLUMNS {
+        writeln!(
+            out,
+            "<th scope=\"col\" role=\"columnheader\" class=\"{class}\">{column}</th>"
+        )?;
+    }
+    writeln!(out, "</tr></thead>\n<tbody role=\"rowgroup\">")?;
     for archive in &month.archives {
         row(archive, stores, out)?;
     }
@@ -114,7 +130,7 @@ fn month_list(month: &Month<'_>, open: bool, stores: usize, out: &mut dyn Write)
 fn row(archive: &ArchiveReport, stores: usize, out: &mut dyn Write) -> io::Result<()> {
     write!(
         out,
-        "<tr><th scope=\"row\">{} <small><bdi>{}</bdi> <code>{}</code></small></th><td>{}</td><td>",
+        "<tr role=\"row\"><th scope=\"row\" role=\"rowheader\" class=\"id\">{} <small><bdi>{}</bdi></small> <small><code>{}</code></small></th><td role=\"cell\" class=\"at\">{}</td><td role=\"cell\" class=\"is\">",
         archive.sequence,
         Text(&archive.label),
         archive.id.short(),
@@ -139,7 +155,7 @@ fn row(archive: &ArchiveReport, stores: usize, out: &mut dyn Write) -> io::Resul
             stores
         )?;
     }
-    write!(out, "</td><td>")?;
+    write!(out, "</td><td role=\"cell\" class=\"why\">")?;
     for (place, why) in archive.kept_by.iter().enumerate() {
         let comma = if place == 0 { "" } else { ", " };
         write!(out, "{comma}<bdi>{}</bdi>", Text(why))?;
@@ -149,7 +165,7 @@ fn row(archive: &ArchiveReport, stores: usize, out: &mut dyn Write) -> io::Resul
     }
     writeln!(
         out,
-        "</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+        "</td><td role=\"cell\" class=\"n new\">{}</td><td role=\"cell\" class=\"n whole\">{}</td></tr>",
         size(archive.new_bytes),
         size(archive.plain_bytes)
     )

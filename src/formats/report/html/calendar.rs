@@ -267,7 +267,7 @@ fn cell(day: &Day, out: &mut dyn Write) -> io::Result<()> {
         day.date.day()
     )?;
     if day.held > 0 {
-        write!(out, "<i>H</i>")?;
+        write!(out, "<i class=\"held\">H</i>")?;
     }
     if day.named > 0 {
         write!(out, "<i>!</i>")?;

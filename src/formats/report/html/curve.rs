@@ -15,7 +15,6 @@ const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 240.0;
 
 /// What the archives of a day, a week or a month came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Point {
     /// Its first day.
     day: Date,
@@ -133,13 +132,7 @@ fn draw(points: &[Point], top: u64, out: &mut dyn Write) -> io::Result<()> {
     };
     let days = |to: Date| first.day.duration_until(to).as_hours() as f64;
     let whole = days(last.day).max(1.0);
-    let x = |point: &Point| {
-        if points.len() == 1 {
-            WIDTH
-        } else {
-            days(point.day) / whole * WIDTH
-        }
-    };
+    let x = |point: &Point| days(point.day) / whole * WIDTH;
     let y = |bytes: u64| HEIGHT - bytes as f64 / top as f64 * HEIGHT;
     write!(
         out,
@@ -178,7 +171,7 @@ fn draw(points: &[Point], top: u64, out: &mut dyn Write) -> io::Result<()> {
     for point in &points[1..] {
         write!(out, "L{:.1} {:.1}", x(point), y(point.one))?;
     }
-    writeln!(out, "\"/>\n</svg>")
+    writeln!(out, "H{WIDTH}\"/>\n</svg>")
 }
 
 fn table(period: &str, points: &[Point], out: &mut dyn Write) -> io::Result<()> {

@@ -9,9 +9,9 @@ mod archives;
 mod calendar;
 mod curve;
 mod escape;
-mod findings;
 mod policy;
 mod stores;
+mod violations;
 
 use super::AuditReport;
 use super::plain::{age, count, grouped, iso, minute, size};
@@ -24,7 +24,7 @@ const STYLE: &str = include_str!("style.css");
 
 /// The parts of the page that its list of contents leads to.
 const CONTENTS: [(&str, &str); 8] = [
-    ("findings", "Findings"),
+    ("violations", "Violations"),
     ("calendar", "Restore points"),
     ("storage", "Storage"),
     ("policy", "Policy"),
@@ -43,7 +43,7 @@ pub fn html(report: &AuditReport, zone: &TimeZone, out: &mut dyn Write) -> io::R
     head(report, out)?;
     verdict(report, out)?;
     contents(out)?;
-    findings::write(report, out)?;
+    violations::write(report, out)?;
     calendar::write(report, zone, out)?;
     curve::write(report, zone, out)?;
     policy::write(report, out)?;
@@ -77,7 +77,7 @@ fn head(report: &AuditReport, out: &mut dyn Write) -> io::Result<()> {
 {STYLE}</style>
 </head>
 <body>
-<a class="skip" href="#findings">Skip to the findings</a>
+<a class="skip" href="#violations">Skip to the violations</a>
 <header>
 <h1>Backup audit of {instance}</h1>
 <p class="dim">As of <time datetime="{}">{} UTC</time>. Days are those of {}.</p>
@@ -122,13 +122,7 @@ fn verdict(report: &AuditReport, out: &mut dyn Write) -> io::Result<()> {
             "<div><dt>{name}</dt><dd>{value} <small>{more}</small></dd></div>"
         )
     };
-    moment(
-        &mut fact,
-        "Newest sound archive",
-        report.newest_sound,
-        at,
-        "none",
-    )?;
+    moment(&mut fact, "Newest sound", report.newest_sound, at, "none")?;
     let suspect = match checked.suspect {
         0 => "none suspect".to_owned(),
         some => format!("{} suspect", grouped(some)),
@@ -201,7 +195,7 @@ fn journal(report: &AuditReport, out: &mut dyn Write) -> io::Result<()> {
     match journal.head {
         Some(head) => writeln!(
             out,
-            " All of them stand behind one digest, the head:</p>\n<p><code>{head}</code></p>"
+            " All of them stand behind one digest, the head:</p>\n<p><code class=\"digest\">{head}</code></p>"
         )?,
         None => writeln!(out, "</p>")?,
     }

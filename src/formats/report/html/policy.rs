@@ -34,9 +34,9 @@ fn kept(report: &AuditReport, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(
         out,
-        "<h3>What is kept, and why</h3>\n<table>\n<caption>Several rules may keep the same archive; the last \
-         column is what would go without the rule.</caption>\n<thead><tr><th scope=\"col\">Rule</th>\
-         <th scope=\"col\" class=\"n\">Keeps</th><th scope=\"col\" class=\"n\">It alone</th></tr></thead>\n<tbody>"
+        "<h3>What is kept, and why</h3>\n<p>Several rules may keep the same archive: what a rule keeps alone \
+         would go without it.</p>\n<table>\n<caption class=\"v\">What each rule keeps</caption>\n<thead><tr><th scope=\"col\">Rule</th>\
+         <th scope=\"col\" class=\"n\">Keeps</th><th scope=\"col\" class=\"n\">Alone</th></tr></thead>\n<tbody>"
     )?;
     for reason in reasons {
         writeln!(

@@ -57,6 +57,9 @@ const ROWS: [Row; 9] = [
 
 pub(super) fn write(report: &AuditReport, out: &mut dyn Write) -> io::Result<()> {
     section("stores", out)?;
+    if report.stores.is_empty() {
+        return writeln!(out, "<p>There is none.</p>\n</section>");
+    }
     wide("Stores", out)?;
     writeln!(
         out,

@@ -1,4 +1,4 @@
-//! Findings: every violation with its remedy, and below them what is worth knowing.
+//! Violations: each with its remedy, and below them what is worth knowing.
 
 use super::escape::Text;
 use super::section;
@@ -12,7 +12,7 @@ const SHOWN: usize = 8;
 const MOST: usize = 100;
 
 pub(super) fn write(report: &AuditReport, out: &mut dyn Write) -> io::Result<()> {
-    section("findings", out)?;
+    section("violations", out)?;
     if report.violations.is_empty() {
         writeln!(
             out,
@@ -20,7 +20,7 @@ pub(super) fn write(report: &AuditReport, out: &mut dyn Write) -> io::Result<()>
         )?;
     }
     for group in by_code(&report.violations) {
-        write_group(&group, "finding", out)?;
+        write_group(&group, "violation", out)?;
     }
     if !report.notes.is_empty() {
         writeln!(
@@ -29,7 +29,7 @@ pub(super) fn write(report: &AuditReport, out: &mut dyn Write) -> io::Result<()>
             count(report.notes.len() as u64, "note")
         )?;
         for group in by_code(&report.notes) {
-            write_group(&group, "finding note", out)?;
+            write_group(&group, "violation note", out)?;
         }
         writeln!(out, "</details>")?;
     }
@@ -77,7 +77,7 @@ fn list<'a>(
     for one in members {
         write!(out, "<li><p>")?;
         if let Some(archive) = one.archive {
-            write!(out, "<b>Archive {archive}</b> ")?;
+            write!(out, "<b>Archive {archive}:</b> ")?;
         }
         write!(out, "<bdi>{}</bdi>", Text(&one.message))?;
         if let Some(store) = &one.store {
