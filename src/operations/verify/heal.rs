@@ -15,7 +15,7 @@ use crate::operations::download::{DownloadError, download};
 use crate::operations::pipeline::Room;
 use crate::operations::place;
 use crate::ports::index::CachedArchive;
-use crate::ports::store::Creation;
+use crate::ports::store::{Creation, StoreError};
 use crate::words::cause::with_cause;
 use crate::words::ids::{ArchiveId, BlobId, Sequence};
 use crate::words::limits::{COPY_BYTES_IN_FLIGHT, READS_IN_FLIGHT};
@@ -72,6 +72,11 @@ impl<'a> Healing<'a> {
         to: &Context,
         survey: &Survey,
     ) -> Result<Vec<Healed>, VerifyError> {
+        let is_empty = survey.verified().is_empty() && survey.broken.is_empty();
+        if is_empty && !survey.holes.is_empty() {
+            // It may be the mount point of a disk that is not mounted; to fill a new one is replicate's.
+            return Err(StoreError::Emptied(to.store.url().to_string()).into());
+        }
         let mut turn = Turn {
             from: self.from,
             to,
@@ -188,7 +193,11 @@ impl Turn<'_> {
         let there = broken.find(|broken| broken.sequence == sequence);
         let say = |error| with_cause(&error);
         let signature = String::from_utf8_lossy(&bytes.signature).into_owned();
-        let signed = store.signature(id).await.map_err(say)?;
+        let signed = match store.signature(id).await {
+            // Larger than any signature: it is none.
+            Err(StoreError::WrongSize { .. }) => Some(Vec::new()),
+            signed => signed.map_err(say)?,
+        };
         let is_signed = signed.as_ref() == Some(&bytes.signature);
         let manifest_was = match there {
             None => {

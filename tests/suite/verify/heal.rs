@@ -170,6 +170,38 @@ fn a_manifest_of_somebody_who_is_not_trusted_is_left_alone() -> Outcome {
     Ok(())
 }
 
+#[test]
+fn a_store_that_shows_nothing_any_more_is_not_filled() -> Outcome {
+    let host = three_nights()?;
+    fs::rename(host.path("store"), host.path("copy"))?;
+    fs::create_dir(host.path("store"))?;
+    let run = host
+        .run(&[&["verify"][..], &HEAL].concat())?
+        .expect_code(1)?;
+    assert!(run.stderr.contains("is it mounted?"), "{run:#?}");
+    assert!(run.stderr.contains("hint: "), "{run:#?}");
+    assert_eq!(fs::read_dir(host.path("store"))?.count(), 0);
+    Ok(())
+}
+
+#[test]
+fn a_signature_that_is_far_too_long_is_replaced() -> Outcome {
+    let host = three_nights()?;
+    copy_tree(&host.path("store"), &host.path("copy"))?;
+    let good = host.snapshot("store")?;
+    let id = manifest_id(&host, 2)?;
+    fs::write(
+        host.store(&format!("signatures/{id}.sig")),
+        vec![b'x'; 40_000],
+    )?;
+    verify(&host, &[], 5)?;
+    let found = verify(&host, &HEAL, 0)?;
+    let signature = (format!("lazyit/signatures/{id}.sig"), "damaged".to_owned());
+    assert!(healed(&found).contains(&signature), "{found:#}");
+    assert!(host.snapshot("store")? == good);
+    Ok(())
+}
+
 /// Runs the program with the environment of a bucket.
 fn run(host: &Host, bucket: &Bucket, args: &[&str]) -> Result<Run> {
     let output = host.command(args).envs(bucket.env.clone()).output()?;
