@@ -81,24 +81,25 @@ pub async fn hold(
         };
         match wrote {
             Ok(()) => {
-                let event = match kind {
-                    HoldKind::Hold => Event::Held,
-                    HoldKind::Release => Event::Released,
-                };
                 if written.is_none() {
-                    context.record(event, Some((sequence, archive.id)), reason);
+                    context.record(event(kind), Some((sequence, archive.id)), reason);
                 }
                 written = Some(context.clone());
             }
             Err(error) => outcome.failed.push((context.clone(), error)),
         }
     }
-    match outcome.failed.pop() {
-        Some((_, error)) if written.is_none() => Err(error.into()),
-        Some(failed) => {
-            outcome.failed.push(failed);
-            Ok(outcome)
-        }
-        None => Ok(outcome),
+    if written.is_none()
+        && let Some((_, error)) = outcome.failed.pop()
+    {
+        return Err(error.into());
+    }
+    Ok(outcome)
+}
+
+fn event(kind: HoldKind) -> Event {
+    match kind {
+        HoldKind::Hold => Event::Held,
+        HoldKind::Release => Event::Released,
     }
 }

@@ -96,10 +96,11 @@ pub async fn replicate(
     if target.is_emptied() && emptied == Emptied::Refuse {
         return Err(StoreError::Emptied(to.store.url().to_string()).into());
     }
-    let mut done = Replicated::default();
-    for broken in &source.broken {
-        done.refused.push((broken.sequence, broken.to_string()));
-    }
+    let broken = source.broken.iter();
+    let mut done = Replicated {
+        refused: broken.map(|it| (it.sequence, it.to_string())).collect(),
+        ..Replicated::default()
+    };
     let mut copy = Copy {
         from,
         to,
@@ -118,11 +119,8 @@ pub async fn replicate(
         if outcome.is_err() {
             break;
         }
-        let there = target
-            .archives
-            .iter()
-            .find(|a| a.sequence == archive.sequence);
-        let is_there = match there {
+        let mut there = target.archives.iter();
+        let is_there = match there.find(|it| it.sequence == archive.sequence) {
             Some(there) if there.id != archive.id => {
                 let reason =
                     "another archive has its place in the other store, so no later one can follow";

@@ -5,6 +5,7 @@
 //! An audit changes nothing.
 
 mod gather;
+mod host;
 mod rules;
 
 use crate::formats::report::{
@@ -54,9 +55,7 @@ pub async fn audit(
     for context in contexts {
         stores.push((context, gather(context, request).await?));
     }
-    let catalogs = stores.iter().filter_map(|(_, store)| store.as_ref().ok());
-    let catalogs: Vec<&Catalog> = catalogs.map(|store| &store.catalog).collect();
-    let merged = Standing::merge(&catalogs);
+    let merged = merged(&stores);
     let decided = decide(&merged, request.policy, request.zone, request.now);
     let mut audit = Audit {
         request,
@@ -64,14 +63,10 @@ pub async fn audit(
         violations: Vec::new(),
         notes: Vec::new(),
     };
-    let mut reports: Vec<StoreReport> = Vec::new();
-    for (store, reason) in request.unopened {
-        audit.unreachable(store, reason);
-        reports.push(StoreReport {
-            error: Some(reason.clone()),
-            ..nothing_of(store)
-        });
-    }
+    let unopened = request.unopened.iter();
+    let mut reports: Vec<StoreReport> = unopened
+        .map(|(store, reason)| audit.unreadable(store, reason))
+        .collect();
     let mut read = Vec::new();
     for (context, store) in &stores {
         let url = context.store.url().to_string();
@@ -80,13 +75,7 @@ pub async fn audit(
                 reports.push(audit.store(&url, store));
                 read.push((url, store));
             }
-            Err(reason) => {
-                audit.unreachable(&url, reason);
-                reports.push(StoreReport {
-                    error: Some(reason.clone()),
-                    ..nothing_of(&url)
-                });
-            }
+            Err(reason) => reports.push(audit.unreadable(&url, reason)),
         }
     }
     audit.archives(&decided);
@@ -116,6 +105,13 @@ pub async fn audit(
         violations: audit.violations,
         notes: audit.notes,
     })
+}
+
+/// Every archive of the stores that could be read.
+fn merged(stores: &[(&Context, Result<Gathered, String>)]) -> Catalog {
+    let read = stores.iter().filter_map(|(_, store)| store.as_ref().ok());
+    let catalogs: Vec<&Catalog> = read.map(|store| &store.catalog).collect();
+    Standing::merge(&catalogs)
 }
 
 /// What has been found so far.

@@ -2,32 +2,26 @@
 
 use super::gather::Gathered;
 use super::{Audit, nothing_of};
-use crate::formats::journal::{Event, NamedHead};
-use crate::formats::report::{JournalReport, StoreReport, Violation};
+use crate::formats::report::{StoreReport, Violation};
 use crate::formats::retention::{Decision, Point};
 use crate::operations::catalog::{Catalog, Summary};
-use crate::operations::context::Context;
-use crate::operations::journal::check_journal;
 use crate::operations::prune::{decide, point};
 use crate::operations::records::Retired;
 use crate::operations::verify;
-use crate::words::cause::with_cause;
 use crate::words::clock::Timestamp;
 use crate::words::ids::Sequence;
-use crate::words::verdict::{ProofState, Severity, Verdict};
+use crate::words::verdict::{ProofState, Verdict};
 use jiff::SignedDuration;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// An archive that should have gone before so long ago has been forgotten.
 const FORGOTTEN: SignedDuration = SignedDuration::from_hours(48);
-/// So long a store may go without being verified.
-const VERIFY_EVERY: SignedDuration = SignedDuration::from_hours(35 * 24);
 /// So many archives and retirements are gone through for retirements that nobody called for.
 const JUDGED_MAX: usize = 20_000_000;
 
 impl Audit<'_> {
-    fn violation(
+    pub(super) fn violation(
         &mut self,
         code: &str,
         archive: Option<Sequence>,
@@ -51,7 +45,8 @@ impl Audit<'_> {
             .push(found(code, archive, store, message, remedy));
     }
 
-    pub(super) fn unreachable(&mut self, store: &str, reason: &str) {
+    /// A store that cannot be read.
+    pub(super) fn unreadable(&mut self, store: &str, reason: &str) -> StoreReport {
         let message = format!("{store} cannot be read: {reason}");
         self.violation(
             "store-unreadable",
@@ -60,6 +55,10 @@ impl Audit<'_> {
             message,
             "sealift doctor",
         );
+        StoreReport {
+            error: Some(reason.to_owned()),
+            ..nothing_of(store)
+        }
     }
 
     /// What is wrong with one store.
@@ -337,90 +336,9 @@ impl Audit<'_> {
             .filter(|place| kept.contains(place))
             .collect()
     }
-
-    /// What the journal says of itself, and archives of it.
-    pub(super) fn journal(
-        &mut self,
-        contexts: &[Context],
-        read: &[(String, &Gathered)],
-    ) -> Journal {
-        let mut journal = Journal {
-            report: JournalReport {
-                entries: 0,
-                head: None,
-                state: "that of another host is not looked at".to_owned(),
-            },
-            last_verify: None,
-        };
-        let (Some(context), Some(_)) = (contexts.first(), self.request.signer) else {
-            return journal;
-        };
-        // Each store has the same archives; those that only one has count, too.
-        let mut heads: Vec<NamedHead> = Vec::new();
-        let mut seen = HashSet::new();
-        for head in read.iter().flat_map(|(_, store)| &store.heads) {
-            if seen.insert(head.archive) {
-                heads.push(*head);
-            }
-        }
-        match check_journal(context, &heads) {
-            Ok(checked) => {
-                journal.report.entries = checked.entries;
-                journal.report.head = checked.head.map(|head| head.head);
-                journal.last_verify = checked.last.get(&Event::Verified).copied();
-                let is_whole = checked
-                    .faults
-                    .iter()
-                    .all(|it| it.severity != Severity::Fault);
-                journal.report.state = if is_whole {
-                    "as it was written, as far as archives show".to_owned()
-                } else {
-                    "not as it was written".to_owned()
-                };
-                for fault in checked.faults {
-                    let remedy = "compare it with an export from before: sealift audit --journal";
-                    let it = found(fault.code, fault.archive, None, fault.message, remedy);
-                    match fault.severity {
-                        Severity::Fault => self.violations.push(it),
-                        Severity::Note => self.notes.push(it),
-                    }
-                }
-            }
-            Err(error) => {
-                journal.report.state = format!("it cannot be read: {}", with_cause(&error));
-            }
-        }
-        journal
-    }
-
-    /// Stores that nobody has looked at for long.
-    pub(super) fn age(&mut self, last_verify: Option<Timestamp>) {
-        let Some(first) = self.merged.archives.first() else {
-            return;
-        };
-        if self.request.signer.is_none() {
-            return;
-        }
-        let since = last_verify.unwrap_or(first.created_at);
-        if self.request.now.duration_since(since) > VERIFY_EVERY {
-            let message = match last_verify {
-                Some(at) => format!("the stores were last verified at {at}"),
-                None => "the stores were never verified by this host".to_owned(),
-            };
-            let remedy = "sealift verify --read-data=10%, every night";
-            self.violation("verify-overdue", None, None, message, remedy);
-        }
-    }
 }
 
-/// What was found of the journal.
-pub(super) struct Journal {
-    pub(super) report: JournalReport,
-    /// When this host verified a store last.
-    pub(super) last_verify: Option<Timestamp>,
-}
-
-fn found(
+pub(super) fn found(
     code: &str,
     archive: Option<Sequence>,
     store: Option<&str>,

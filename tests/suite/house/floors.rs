@@ -65,6 +65,7 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     allow("operations::audit", "operations::prune", "what the policy keeps is decided in one place"),
     allow("operations::audit", "operations::verify", "what is wrong with a store is found in one place"),
     allow("operations::audit", "operations::journal", "the journal is held against the archives"),
+    allow("operations::rebuild", "operations::choice", "a store without archives is told as elsewhere"),
     allow("*", "operations::records", "what was said of archives since"),
     allow("*", "operations::needs", "which archive needs which blobs"),
     allow("*", "operations::standing", "which store has what"),
