@@ -47,7 +47,7 @@ pub async fn hold(
     let last = records.holds.get(&sequence);
     let is_held = records.held(sequence, archive.id).is_some();
     let was_so = is_held == (kind == HoldKind::Hold);
-    let number = last.map_or(0, |last| last.number);
+    let number = last.map_or(1, |last| last.number + 1);
     let mut outcome = HoldOutcome {
         was_so,
         failed: Vec::new(),
@@ -55,7 +55,6 @@ pub async fn hold(
     if was_so {
         return Ok(outcome);
     }
-    let number = number + 1;
     if number > HOLDS_MAX {
         return Err(HoldError::TooOften(sequence));
     }
