@@ -15,7 +15,7 @@ pub enum Exit {
     Suspect,
     /// Archived, but not in every store.
     Behind,
-    /// Verify or replicate found violations.
+    /// Verify, audit or replicate found violations, or prune will not work on what it found.
     Violations,
     /// There is no such archive.
     NoArchive,

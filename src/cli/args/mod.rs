@@ -33,7 +33,7 @@ Exit codes:
     2  wrong arguments or settings
     3  archived (or inspected), but suspect
     4  archived, but not in every store
-    5  verify or replicate found violations
+    5  verify, audit or replicate found violations, or prune would not work on what it found
     6  no such archive
   130  interrupted
 
