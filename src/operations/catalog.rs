@@ -208,8 +208,9 @@ impl Catalog {
     /// its own. If the id of the place before is not known, there is no next place.
     #[must_use]
     pub fn next_place(&self) -> Option<(Sequence, Option<ArchiveId>)> {
-        let head = self.head().into_iter().chain(self.highest_seen);
-        let (mut before, mut id) = match head.max_by_key(|(sequence, _)| *sequence) {
+        // Of two at one place the last counts: what is there, rather than what was.
+        let heads = self.highest_seen.into_iter().chain(self.head());
+        let (mut before, mut id) = match heads.max_by_key(|(sequence, _)| *sequence) {
             Some((sequence, id)) => (sequence, Some(id)),
             None => (Sequence(0), None),
         };
