@@ -46,6 +46,9 @@ pub struct Retirement {
     /// The policy that it was judged by, in lines for people.
     #[serde(default)]
     pub policy: Vec<String>,
+    /// The files that were in it: none of them is archived again unasked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
     /// The blobs that no archive needs any more, once this one and those that went with it are gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub released: Vec<BlobId>,
@@ -187,6 +190,7 @@ pub struct Unverified<R> {
 /// A record that a trusted signer wrote, for the object where it was found.
 #[derive(Clone, Debug)]
 pub struct Verified<R> {
+    id: Digest,
     signer: String,
     record: R,
 }
@@ -239,11 +243,18 @@ impl<R: Record> Unverified<R> {
                 "a reason is one line of 500 bytes at most",
             ));
         }
-        Ok(Verified { signer, record })
+        let id = self.id();
+        Ok(Verified { id, signer, record })
     }
 }
 
 impl<R> Verified<R> {
+    /// The name that its signature goes by.
+    #[must_use]
+    pub fn id(&self) -> Digest {
+        self.id
+    }
+
     /// The fingerprint of whoever signed it.
     #[must_use]
     pub fn signer(&self) -> &str {

@@ -4,9 +4,10 @@
 //! has not changed, and even then its signature is checked anew.
 
 use crate::formats::manifest::{ManifestError, Unverified, Verified};
+use crate::formats::record::Retirement;
 use crate::operations::context::Context;
 use crate::operations::pipeline::Room;
-use crate::operations::records::{LastHold, Records, Source};
+use crate::operations::records::{LastHold, Records, Source, load_record};
 use crate::ports::index::CachedArchive;
 use crate::ports::store::{ManifestEntry, StoreError, StoreUrl};
 use crate::words::clock::Timestamp;
@@ -116,6 +117,8 @@ pub struct Catalog {
     pub archives: Vec<Arc<Summary>>,
     /// The others.
     pub broken: Vec<Broken>,
+    /// Objects among the manifests whose names are not those of manifests.
+    pub foreign: Vec<String>,
     /// What was said of archives since.
     pub records: Arc<Records>,
     /// Archives that are retired, and whose manifests are still there: a prune was cut off.
@@ -156,7 +159,8 @@ impl Catalog {
             highest_seen: context.index.ask(|index| index.head(&key)),
             ..Self::default()
         };
-        let listed = context.store.manifests().await?.manifests;
+        let listing = context.store.manifests().await?;
+        catalog.foreign = listing.foreign;
         // After the manifests: one that goes meanwhile has its retirement by then.
         catalog.records = Arc::new(Records::read(context, source).await?);
         let room = Room::new(MANIFEST_MAX);
@@ -170,7 +174,9 @@ impl Catalog {
             };
             loaded.map(|archive| (archive, held))
         };
-        let mut loaded = stream::iter(listed).map(load).buffered(READS_IN_FLIGHT);
+        let mut loaded = stream::iter(listing.manifests)
+            .map(load)
+            .buffered(READS_IN_FLIGHT);
         while let Some(archive) = loaded.next().await {
             match archive {
                 Ok((archive, _)) if catalog.records.retires(archive.sequence, archive.id()) => {
@@ -185,12 +191,42 @@ impl Catalog {
             }
         }
         drop(loaded);
+        catalog.look_again(context).await;
         if let Some((sequence, id)) = catalog.head() {
             context
                 .index
                 .ask(|index| index.raise_head(key, sequence, id));
         }
         Ok(catalog)
+    }
+
+    /// A manifest that went while the others were read has its retirement by now.
+    async fn look_again(&mut self, context: &Context) {
+        for broken in std::mem::take(&mut self.broken) {
+            let sequence = broken.sequence;
+            let is_gone = matches!(
+                &*broken.reason,
+                Disbelief::Store(StoreError::NotFound { .. })
+            );
+            if !is_gone {
+                self.broken.push(broken);
+                continue;
+            }
+            match load_record::<Retirement>(context, sequence).await {
+                Ok(retirement) => {
+                    Arc::make_mut(&mut self.records).add_retirement(&retirement);
+                    self.leaving.push(sequence);
+                }
+                Err(_) => self.broken.push(broken),
+            }
+        }
+        self.leaving.sort_unstable();
+    }
+
+    /// Takes in an archive that was believed to be leaving.
+    pub(super) fn take_in(&mut self, archive: &Verified) {
+        self.archives.push(Arc::new(summarise(archive)));
+        self.archives.sort_by_key(|archive| archive.sequence);
     }
 
     /// Takes in an archive that comes after all that are there.
@@ -253,7 +289,7 @@ impl Catalog {
     pub fn lost_head(&self) -> Option<Sequence> {
         let (seen, id) = self.highest_seen?;
         let is_there = self.archives.iter().any(|archive| archive.id == id);
-        (!is_there && !self.records.retires(seen, id)).then_some(seen)
+        (!is_there && !self.records.knows_retired(seen, id)).then_some(seen)
     }
 
     /// The highest place that an archive has, or had until it was retired.
@@ -271,6 +307,9 @@ impl Catalog {
         let mut taken: Vec<Sequence> = self.archives.iter().map(|it| it.sequence).collect();
         taken.extend(self.records.retired.keys());
         taken.extend(self.broken.iter().map(|broken| broken.sequence));
+        // What cannot be read is told as such, and may well be its retirement.
+        let records = self.records.broken.iter();
+        taken.extend(records.map(|broken| broken.sequence));
         taken.extend(self.highest_seen.map(|(seen, _)| seen.next()));
         taken.sort_unstable();
         let mut due = Sequence::FIRST;

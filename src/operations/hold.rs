@@ -9,7 +9,7 @@ use crate::formats::signature::SigningKey;
 use crate::operations::catalog::Summary;
 use crate::operations::context::Context;
 use crate::operations::records::{RecordWriteError, copy_record, write_record};
-use crate::operations::standing::Standing;
+use crate::operations::standing::{Reached, Standing};
 use crate::words::ids::Sequence;
 
 /// What became of a hold or a release.
@@ -47,19 +47,22 @@ pub async fn hold(
     let last = records.holds.get(&sequence);
     let is_held = records.held(sequence, archive.id).is_some();
     let was_so = is_held == (kind == HoldKind::Hold);
-    let number = last.map_or(1, |last| last.number + 1);
+    let number = last.map_or(0, |last| last.number) + u32::from(!was_so);
     let mut outcome = HoldOutcome {
         was_so,
         failed: Vec::new(),
     };
-    if was_so {
-        return Ok(outcome);
-    }
     if number > HOLDS_MAX {
         return Err(HoldError::TooOften(sequence));
     }
-    let mut written: Option<Context> = None;
-    for store in &standing.reached {
+    // What was never held is not released in writing; what a store was told it is not told again.
+    let knows = |store: &&Reached| {
+        let last = store.catalog.records.holds.get(&sequence);
+        last.map_or(0, |last| last.number) >= number
+    };
+    let mut known = standing.reached.iter().filter(knows);
+    let mut written: Option<Context> = known.next().map(|store| store.context.clone());
+    for store in standing.reached.iter().filter(|store| !knows(store)) {
         let context = &store.context;
         let place = (sequence, number);
         let wrote = if let Some(from) = &written {

@@ -12,11 +12,11 @@ use crate::operations::place;
 use crate::ports::index::CachedArchive;
 use crate::ports::store::{Creation, ManifestEntry, RecordEntry, StoreError, Stored};
 use crate::words::clock::Timestamp;
-use crate::words::ids::{ArchiveId, Sequence};
+use crate::words::ids::{ArchiveId, Digest, Sequence};
 use crate::words::limits::READS_IN_FLIGHT;
 use crate::words::verdict::Verdict;
 use futures_util::stream::{self, StreamExt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// The records of an instance in a store.
@@ -28,6 +28,10 @@ pub struct Records {
     pub holds: BTreeMap<Sequence, LastHold>,
     /// Records that cannot be used.
     pub broken: Vec<BrokenRecord>,
+    /// Objects among the records whose names are not those of records.
+    pub foreign: Vec<String>,
+    /// The names that the signatures of those go by that are believed.
+    pub signed: HashSet<Digest>,
 }
 
 /// What is kept of a retirement.
@@ -47,6 +51,8 @@ pub struct Retired {
     pub verdict: Option<Verdict>,
     /// The policy that it was judged by, in lines for people.
     pub policy: Arc<[String]>,
+    /// The files that were in it.
+    pub files: Arc<[String]>,
 }
 
 /// The last hold or release of an archive.
@@ -108,29 +114,13 @@ impl Records {
     /// [`StoreError`] if the store cannot be listed.
     pub async fn read(context: &Context, source: Source) -> Result<Self, StoreError> {
         let mut records = Self::default();
-        let reason = |text: &str| -> Arc<str> { text.into() };
-        let retirements = read_all::<Retirement>(context, source, &mut records.broken).await?;
-        let mut policy: Arc<[String]> = Arc::default();
+        let retirements = read_all::<Retirement>(context, source, &mut records).await?;
         for retirement in retirements {
-            // One policy is the reason for many.
-            if *policy != *retirement.policy {
-                policy = retirement.policy.as_slice().into();
-            }
-            records.retired.insert(
-                retirement.sequence,
-                Retired {
-                    archive: retirement.archive,
-                    captured_at: retirement.captured_at,
-                    at: retirement.at,
-                    reason: reason(&retirement.reason),
-                    label: reason(&retirement.label),
-                    verdict: retirement.verdict,
-                    policy: Arc::clone(&policy),
-                },
-            );
+            records.add_retirement(&retirement);
         }
         // In the order of their numbers, so that the last one stays.
-        for hold in read_all::<Hold>(context, source, &mut records.broken).await? {
+        for hold in read_all::<Hold>(context, source, &mut records).await? {
+            records.signed.insert(hold.id());
             records.holds.insert(
                 hold.sequence,
                 LastHold {
@@ -138,18 +128,50 @@ impl Records {
                     kind: hold.kind,
                     archive: hold.archive,
                     at: hold.at,
-                    reason: reason(&hold.reason),
+                    reason: hold.reason.as_str().into(),
                 },
             );
         }
         Ok(records)
     }
 
-    /// Whether this very archive was retired.
+    /// Takes in a retirement.
+    pub fn add_retirement(&mut self, retirement: &Verified<Retirement>) {
+        self.signed.insert(retirement.id());
+        // One policy is the reason for many.
+        let last = self.retired.last_key_value();
+        let last = last.filter(|(_, last)| *last.policy == *retirement.policy);
+        let policy = match last {
+            Some((_, last)) => Arc::clone(&last.policy),
+            None => retirement.policy.as_slice().into(),
+        };
+        self.retired.insert(
+            retirement.sequence,
+            Retired {
+                archive: retirement.archive,
+                captured_at: retirement.captured_at,
+                at: retirement.at,
+                reason: retirement.reason.as_str().into(),
+                label: retirement.label.as_str().into(),
+                verdict: retirement.verdict,
+                policy,
+                files: retirement.files.as_slice().into(),
+            },
+        );
+    }
+
+    /// Whether there is a retirement of this very archive.
     #[must_use]
-    pub fn retires(&self, sequence: Sequence, id: ArchiveId) -> bool {
+    pub fn knows_retired(&self, sequence: Sequence, id: ArchiveId) -> bool {
         let retired = self.retired.get(&sequence);
         retired.is_some_and(|retired| retired.archive == id)
+    }
+
+    /// Whether this very archive was retired and is to go. One that is held stays where it still is: its
+    /// hold may be in a store that was out of reach when another retired it.
+    #[must_use]
+    pub fn retires(&self, sequence: Sequence, id: ArchiveId) -> bool {
+        self.knows_retired(sequence, id) && self.held(sequence, id).is_none()
     }
 
     /// Why this very archive is held, if it is.
@@ -208,6 +230,20 @@ pub enum RecordWriteError {
     /// What was written is not what is there now.
     #[error("{0}")]
     Broken(BrokenRecord),
+}
+
+impl RecordWriteError {
+    /// Whether the record that was to be copied is not there.
+    #[must_use]
+    pub fn is_not_there(&self) -> bool {
+        let Self::Broken(broken) = self else {
+            return false;
+        };
+        matches!(
+            &*broken.reason,
+            RecordDisbelief::Store(StoreError::NotFound { .. })
+        )
+    }
 }
 
 /// Signs a record, writes it where none is, and reads it back.
@@ -299,24 +335,27 @@ impl OfChain for (Sequence, u32) {
 async fn read_all<R: Stored>(
     context: &Context,
     source: Source,
-    broken: &mut Vec<BrokenRecord>,
+    found: &mut Records,
 ) -> Result<Vec<Verified<R>>, StoreError>
 where
     R::Place: OfChain,
 {
-    let listed = context.store.records::<R>().await?.records;
+    let listing = context.store.records::<R>().await?;
+    found.foreign.extend(listing.foreign);
     let load = |entry: RecordEntry<R::Place>| async move {
         match source {
             Source::Index => load_cached::<R>(context, entry).await,
             Source::Store => load_record::<R>(context, entry.place).await,
         }
     };
-    let mut loaded = stream::iter(listed).map(load).buffered(READS_IN_FLIGHT);
+    let mut loaded = stream::iter(listing.records)
+        .map(load)
+        .buffered(READS_IN_FLIGHT);
     let mut records = Vec::new();
     while let Some(record) = loaded.next().await {
         match record {
             Ok(record) => records.push(record),
-            Err(found) => broken.push(found),
+            Err(broken) => found.broken.push(broken),
         }
     }
     Ok(records)

@@ -209,6 +209,7 @@ impl Standing {
         Catalog {
             archives: archives.into_values().cloned().collect(),
             broken: broken.into_values().cloned().collect(),
+            foreign: Vec::new(),
             records: Arc::new(records),
             leaving: Vec::new(),
             highest_seen: catalogs.iter().filter_map(|it| it.highest_seen).max(),
@@ -252,6 +253,17 @@ impl Reached {
         let is_here = |archive: &&Arc<Summary>| self.has_place(archive.sequence);
         let lacking = merged.archives.iter().filter(|archive| !is_here(archive));
         lacking.count() as u64
+    }
+
+    /// Whether another store has a retirement or a hold that this one has not been told of.
+    #[must_use]
+    pub fn lacks_records(&self, other: &Catalog) -> bool {
+        let (own, other) = (&self.catalog.records, &other.records);
+        let number = |sequence| own.holds.get(sequence).map_or(0, |last| last.number);
+        let mut retired = other.retired.keys();
+        let mut holds = other.holds.iter();
+        retired.any(|sequence| !own.retired.contains_key(sequence))
+            || holds.any(|(sequence, last)| last.number > number(sequence))
     }
 
     /// A place in the chain that has one archive here and another in the store named first.

@@ -74,7 +74,7 @@ async fn read(stores: &[Context]) -> Result<Standing, StoreError> {
     Standing::read(stores).await?.without_emptied()
 }
 
-/// By their places: stores that have archives, each with one that lacks some of them.
+/// By their places: stores that have archives or records, each with one that lacks some of them.
 async fn lagging(stores: &[Context]) -> Vec<(usize, usize)> {
     let Ok(standing) = read(stores).await else {
         return Vec::new();
@@ -86,7 +86,7 @@ async fn lagging(stores: &[Context]) -> Vec<(usize, usize)> {
     let mut pairs = Vec::new();
     for to in &standing.reached {
         for from in &standing.reached {
-            if to.lacks(&from.catalog) > 0 {
+            if to.lacks(&from.catalog) > 0 || to.lacks_records(&from.catalog) {
                 pairs.extend(place(&from.context).zip(place(&to.context)));
             }
         }

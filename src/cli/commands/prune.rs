@@ -87,6 +87,15 @@ pub async fn run(session: &Session, args: PruneArgs, output: &Output) -> Result<
             &format!("going on without {store}: {}", with_cause(error)),
         );
     }
+    for (sequence, object) in &plan.damaged {
+        note(
+            "warning",
+            &format!(
+                "archive {sequence} lacks {object}, or it is damaged, so it counts as suspect: \
+                 sealift verify"
+            ),
+        );
+    }
     let document = Document {
         executed: pruned.is_some(),
         at: plan.at,
@@ -106,6 +115,8 @@ pub async fn run(session: &Session, args: PruneArgs, output: &Output) -> Result<
         Exit::Failed
     } else if left_out || !plan.failed.is_empty() {
         Exit::Behind
+    } else if !plan.damaged.is_empty() {
+        Exit::Violations
     } else {
         Exit::Done
     })

@@ -7,7 +7,7 @@ use crate::formats::record::{FORMAT, Retirement, RetirementKind};
 use crate::formats::signature::SigningKey;
 use crate::operations::context::Context;
 use crate::operations::needs::Amount;
-use crate::operations::records::{RecordWriteError, copy_record, write_record};
+use crate::operations::records::{RecordWriteError, copy_record, load_record, write_record};
 use crate::ports::store::{Deletion, StoreError};
 use crate::words::cause::with_cause;
 use crate::words::ids::{ArchiveId, BlobId, Sequence};
@@ -66,6 +66,8 @@ impl Work<'_> {
         store: &StorePlan,
         signing: &SigningKey,
     ) -> Result<(), PruneError> {
+        // First, so that none goes that is written again below.
+        self.remove_signatures(&store.signatures).await;
         let mut retired = Vec::new();
         for leaving in &store.retire {
             self.context.cancel.check()?;
@@ -84,7 +86,6 @@ impl Work<'_> {
         self.done.retired = self.remove(&retired).await;
         self.write_down(&retired);
         self.done.finished = self.remove(&finished).await;
-        self.remove_signatures(&store.signatures).await;
         self.collect(plan, store).await
     }
 
@@ -113,10 +114,22 @@ impl Work<'_> {
             policy: plan.policy.clone(),
             at: plan.at,
             reason: leaving.reason.clone(),
+            files: archive
+                .components
+                .iter()
+                .map(|it| it.file.clone())
+                .collect(),
             released: leaving.released.clone(),
             tool: concat!("sealift ", env!("CARGO_PKG_VERSION")).to_owned(),
         };
         let wrote = write_record(self.context, signing, &record, archive.sequence).await;
+        if let Err(RecordWriteError::Taken(_)) = &wrote {
+            // A prune on another host has just said the same in other words.
+            let there = load_record::<Retirement>(self.context, archive.sequence).await;
+            if there.is_ok_and(|there| there.archive == archive.id) {
+                return true;
+            }
+        }
         self.has_record(archive.sequence, wrote)
     }
 

@@ -2,21 +2,25 @@
 
 use super::{Age, CLOCKS_DIFFER, PruneError, StorePlan};
 use crate::formats::record::Retirement;
-use crate::operations::catalog::Catalog;
+use crate::operations::catalog::{Catalog, load};
 use crate::operations::context::Context;
 use crate::operations::needs::Needs;
-use crate::operations::records::{Source, load_record};
+use crate::operations::records::{Records, Retired, Source, load_record};
 use crate::operations::standing::Reached;
 use crate::ports::store::{ShownBlob, StoreError};
 use crate::words::clock::Timestamp;
-use crate::words::ids::{BlobId, Sequence};
+use crate::words::ids::{ArchiveId, BlobId, Sequence};
+use crate::words::verdict::Verdict;
 use jiff::SignedDuration;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 /// A store that was read.
 pub(super) struct Looked {
     pub(super) reached: Reached,
     pub(super) needs: Needs,
+    /// Every blob in it.
+    pub(super) shown: Vec<ShownBlob>,
 }
 
 /// Reads every store, manifest by manifest.
@@ -31,6 +35,7 @@ pub(super) async fn look(
             Err(error) => return Err(error),
         }
     }
+    keep_held(&mut looked).await;
     match failed.pop() {
         Some((_, error)) if looked.is_empty() => Err(error.into()),
         Some(last) => {
@@ -38,6 +43,35 @@ pub(super) async fn look(
             Ok((looked, failed))
         }
         None => Ok((looked, failed)),
+    }
+}
+
+/// An archive that is held stays, even where its own store knows its retirement alone, and only another
+/// store knows the hold.
+async fn keep_held(looked: &mut [Looked]) {
+    let mut said = Records::default();
+    for store in &*looked {
+        said.add(&store.reached.catalog.records);
+    }
+    for Looked { reached, needs, .. } in looked {
+        let catalog = &mut reached.catalog;
+        for sequence in std::mem::take(&mut catalog.leaving) {
+            let retired = catalog.records.retired.get(&sequence);
+            let is_held = retired.is_some_and(|it| said.held(sequence, it.archive).is_some());
+            // What can no longer be read is on its way out.
+            let archive = if is_held {
+                load(&reached.context, sequence).await.ok()
+            } else {
+                None
+            };
+            match archive {
+                Some(archive) => {
+                    needs.add(&archive);
+                    catalog.take_in(&archive);
+                }
+                None => catalog.leaving.push(sequence),
+            }
+        }
     }
 }
 
@@ -55,10 +89,17 @@ async fn look_at(context: &Context) -> Result<Looked, PruneError> {
     if catalog.is_emptied() {
         return Err(StoreError::Emptied(context.store.url().to_string()).into());
     }
+    // After the manifests: whatever they name was stored before them.
+    let mut shown = Vec::new();
+    context
+        .store
+        .each_shown_blob(|blob| shown.push(blob))
+        .await?;
     let context = context.clone();
     Ok(Looked {
         reached: Reached { context, catalog },
         needs,
+        shown,
     })
 }
 
@@ -70,11 +111,12 @@ pub(super) fn wrong(looked: &[Looked], merged: &Catalog) -> Vec<String> {
         let store = context.store.url();
         let broken = catalog.broken.iter().map(ToString::to_string);
         let records = catalog.records.broken.iter().map(ToString::to_string);
-        lines.extend(
-            broken
-                .chain(records)
-                .map(|line| format!("in {store}, {line}")),
-        );
+        let foreign = catalog.foreign.iter().chain(&catalog.records.foreign);
+        let foreign = foreign.map(|object| {
+            format!("{object} is not the name of a manifest or a record; move it out of the store")
+        });
+        let found = broken.chain(records).chain(foreign);
+        lines.extend(found.map(|line| format!("in {store}, {line}")));
         if let Some(seen) = catalog.lost_head() {
             lines.push(format!(
                 "{store} no longer shows archive {seen} as it was seen before"
@@ -94,6 +136,49 @@ pub(super) fn wrong(looked: &[Looked], merged: &Catalog) -> Vec<String> {
         }
     }));
     lines
+}
+
+/// Archives that no store shows with all of their blobs, each with one that is lost or damaged. They are no
+/// backups, and keep none from being one.
+pub(super) fn damaged(looked: &[Looked], merged: &Catalog) -> BTreeMap<Sequence, String> {
+    let of = |store: &Looked| -> HashMap<BlobId, u64> {
+        store
+            .shown
+            .iter()
+            .map(|blob| (blob.id, blob.bytes))
+            .collect()
+    };
+    let mut damaged: BTreeMap<Sequence, String> = BTreeMap::new();
+    let mut whole: HashSet<Sequence> = HashSet::new();
+    for store in looked {
+        let (shown, context) = (of(store), &store.reached.context);
+        for archive in &store.reached.catalog.archives {
+            let mut blobs = store.needs.of(archive.sequence);
+            match blobs.find(|blob| shown.get(&blob.id) != Some(&blob.sealed_bytes)) {
+                None => {
+                    whole.insert(archive.sequence);
+                }
+                Some(blob) => {
+                    let object = context.store.blob_object(blob.id);
+                    damaged.entry(archive.sequence).or_insert(object);
+                }
+            }
+        }
+    }
+    let archives = merged.archives.iter().map(|it| it.sequence);
+    let of_merged: HashSet<Sequence> = archives.collect();
+    damaged.retain(|sequence, _| of_merged.contains(sequence) && !whole.contains(sequence));
+    damaged
+}
+
+/// The archives as they count: those that lack a blob are suspect.
+pub(super) fn doubted(mut merged: Catalog, damaged: &BTreeMap<Sequence, String>) -> Catalog {
+    for archive in &mut merged.archives {
+        if damaged.contains_key(&archive.sequence) {
+            Arc::make_mut(archive).verdict = Verdict::Suspect;
+        }
+    }
+    merged
 }
 
 /// What was released so short a time ago that a push may still be about to use it again.
@@ -118,20 +203,20 @@ pub(super) async fn young(
 }
 
 /// Adds the blobs and signatures that are to go from a store.
-pub(super) async fn collect(
+pub(super) fn collect(
     mut store: StorePlan,
+    looked: &Looked,
     needed: &HashSet<BlobId>,
     age: &Age<'_>,
-) -> Result<StorePlan, PruneError> {
+) -> StorePlan {
     let leaving: HashSet<BlobId> = store
         .retire
         .iter()
         .flat_map(|leaving| leaving.released.iter().copied())
         .collect();
-    let context = store.context.clone();
-    let see = |blob: ShownBlob| {
+    for blob in &looked.shown {
         if needed.contains(&blob.id) {
-            return;
+            continue;
         }
         let has_to_wait = leaving.contains(&blob.id)
             || age.young.contains(&blob.id)
@@ -141,27 +226,40 @@ pub(super) async fn collect(
         } else {
             store.collect.push((blob.id, blob.bytes));
         }
-    };
-    context.store.each_shown_blob(see).await?;
-    Ok(store)
+    }
+    store
 }
 
-/// Adds the signatures of archives that are gone: a prune was cut off after their manifests.
+/// Adds the signatures of archives that are gone, since a prune was cut off after their manifests, and
+/// those of manifests and records that were never written. A signature comes first, so one may be young.
 pub(super) async fn orphans(
     mut store: StorePlan,
-    looked: &Looked,
+    number: usize,
+    looked: &[Looked],
+    age: &Age<'_>,
 ) -> Result<StorePlan, PruneError> {
-    let own = &looked.reached.catalog;
-    if own.records.retired.is_empty() {
-        return Ok(store);
-    }
-    let signed = store.context.store.signed().await?;
-    let there = own.archives.iter().map(|archive| archive.sequence);
-    let there: HashSet<Sequence> = there.chain(own.leaving.iter().copied()).collect();
+    let own = &looked[number].reached.catalog;
+    let there: HashSet<ArchiveId> = own.archives.iter().map(|archive| archive.id).collect();
     let retired = own.records.retired.iter();
-    let orphans =
-        retired.filter(|(sequence, it)| signed.contains(&it.archive) && !there.contains(sequence));
-    store.signatures = orphans.map(|(_, retired)| retired.archive).collect();
+    let (leaving, gone): (Vec<_>, Vec<_>) =
+        retired.partition(|(sequence, _)| own.leaving.binary_search(sequence).is_ok());
+    let ids = |retired: Vec<(&Sequence, &Retired)>| -> HashSet<ArchiveId> {
+        retired.into_iter().map(|(_, it)| it.archive).collect()
+    };
+    let (leaving, gone) = (ids(leaving), ids(gone));
+    // A record that another store has may be on its way to this one.
+    let is_record = |id: &ArchiveId| {
+        let mut stores = looked.iter().map(|store| &store.reached.catalog.records);
+        stores.any(|records| records.signed.contains(id))
+    };
+    let is_named = |id: &ArchiveId| there.contains(id) || leaving.contains(id) || is_record(id);
+    let context = store.context.clone();
+    let see = |id: ArchiveId, written_at| {
+        if !is_named(&id) && (gone.contains(&id) || age.is_over(written_at)) {
+            store.signatures.push(id);
+        }
+    };
+    context.store.each_signature(see).await?;
     Ok(store)
 }
 
@@ -175,7 +273,7 @@ pub(super) async fn needed_since(
         if known.contains(&entry.sequence) {
             continue;
         }
-        let loaded = crate::operations::catalog::load(context, entry.sequence).await;
+        let loaded = load(context, entry.sequence).await;
         let archive = loaded.map_err(|broken| PruneError::Unsafe(vec![broken.to_string()]))?;
         needed.extend(archive.blobs().iter().map(|blob| blob.id));
     }

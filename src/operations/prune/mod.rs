@@ -53,6 +53,8 @@ pub struct PrunePlan {
     pub policy: Vec<String>,
     /// Every archive, in the order of the chain, and what becomes of it.
     pub archives: Vec<(Arc<Summary>, Decision)>,
+    /// Archives that lack a blob in every store, which is named; they count as suspect.
+    pub damaged: BTreeMap<Sequence, String>,
     /// What is done in each store.
     pub stores: Vec<StorePlan>,
     /// Stores that take no part, and why.
@@ -73,7 +75,7 @@ pub struct StorePlan {
     pub collect: Vec<(BlobId, u64)>,
     /// What is not needed any more, but stays until the grace period is over.
     pub waiting: Amount,
-    /// Signatures of archives that are gone.
+    /// Signatures of archives that are gone, or never came to be.
     signatures: Vec<ArchiveId>,
 }
 
@@ -140,6 +142,8 @@ pub async fn plan(
     }
     let first = contexts.first().map(|context| context.clock.now());
     let at = first.unwrap_or(Timestamp::UNIX_EPOCH);
+    let damaged = look::damaged(&looked, &merged);
+    let merged = look::doubted(merged, &damaged);
     let archives = decide(&merged, request.policy, request.zone, at);
     let stays = |(_, decision): &&(Arc<Summary>, Decision)| !decision.is_removal();
     let stay = archives.iter().filter(stays).map(|(it, _)| it.sequence);
@@ -148,6 +152,7 @@ pub async fn plan(
         policy: policy_lines(request.policy, request.zone),
         stay: stay.collect(),
         archives,
+        damaged,
         stores: Vec::new(),
         failed,
     };
@@ -160,9 +165,9 @@ pub async fn plan(
             grace: request.grace,
             young: &young,
         };
-        let store = look::collect(store, &needed, &age).await?;
+        let store = look::collect(store, &looked[number], &needed, &age);
         plan.stores
-            .push(look::orphans(store, &looked[number]).await?);
+            .push(look::orphans(store, number, &looked, &age).await?);
     }
     Ok(plan)
 }
@@ -245,7 +250,7 @@ fn plan_store(
     merged: &Catalog,
     needed: &HashSet<BlobId>,
 ) -> StorePlan {
-    let Looked { reached, needs } = &looked[number];
+    let Looked { reached, needs, .. } = &looked[number];
     let own = &reached.catalog;
     let mut store = StorePlan {
         context: reached.context.clone(),
@@ -264,11 +269,11 @@ fn plan_store(
             });
         }
     }
-    let going: BTreeMap<Sequence, &str> = plan
+    let going: BTreeMap<Sequence, (&Arc<Summary>, &str)> = plan
         .archives
         .iter()
         .filter_map(|(archive, decision)| match decision {
-            Decision::Remove(reason) => Some((archive.sequence, reason.as_str())),
+            Decision::Remove(reason) => Some((archive.sequence, (archive, reason.as_str()))),
             Decision::Keep(_) => None,
         })
         .collect();
@@ -277,14 +282,14 @@ fn plan_store(
         if merged.records.retires(sequence, archive.id) {
             let knows = |store: &Looked| {
                 let records = &store.reached.catalog.records;
-                records.retires(sequence, archive.id)
+                records.knows_retired(sequence, archive.id)
             };
             store.finish.push(Finishing {
                 sequence,
                 id: archive.id,
                 from: looked.iter().position(knows),
             });
-        } else if let Some(reason) = going.get(&sequence) {
+        } else if let Some((archive, reason)) = going.get(&sequence) {
             let released = needs.of(sequence).filter(|blob| !needed.contains(&blob.id));
             let (released, sizes): (Vec<BlobId>, Vec<u64>) =
                 released.map(|blob| (blob.id, blob.sealed_bytes)).unzip();

@@ -179,7 +179,8 @@ pub(super) async fn whole<'a>(
     Ok(None)
 }
 
-/// Of some pairs, those that no whole, sound archive holds yet, going by names and sizes. What made one
+/// Of some pairs, those that no whole, sound archive holds, or held until it was retired, going by names
+/// and sizes. What made one
 /// suspect may have been mended since: only a push can tell.
 ///
 /// # Errors
@@ -195,6 +196,7 @@ pub async fn unarchived(stores: &[Context], pairs: Vec<Pair>) -> Result<Vec<Pair
         }
     }
     let shown = Shown(shown);
+    let retired = retired(&catalog);
     let mut left = Vec::new();
     for pair in pairs {
         let seen = |half: &Half| {
@@ -217,7 +219,12 @@ pub async fn unarchived(stores: &[Context], pairs: Vec<Pair>) -> Result<Vec<Pair
         };
         let held = match catalog.archives.iter().rev().find(holds) {
             Some(archive) if archive.verdict == Verdict::Sound => shown.has_whole(archive).await,
-            _ => false,
+            Some(_) => false,
+            // What retention removed does not come back by itself.
+            None => {
+                let mut names = halves.iter().filter_map(|(name, _)| name.as_deref());
+                names.all(|name| retired.contains(name))
+            }
         };
         if !held {
             left.push(pair);
@@ -226,7 +233,8 @@ pub async fn unarchived(stores: &[Context], pairs: Vec<Pair>) -> Result<Vec<Pair
     Ok(left)
 }
 
-/// Of some pairs, those of which no archive, sound or suspect, holds a dump by its name.
+/// Of some pairs, those of which no archive, sound or suspect, holds a dump by its name, or held one until
+/// it was retired.
 ///
 /// # Errors
 /// [`PushError`] if no store can be listed.
@@ -240,12 +248,20 @@ pub async fn never_archived(
     let standing = Standing::read_within(stores, PATIENCE_WITH_SLOW).await?;
     let catalog = standing.merged();
     let components = catalog.archives.iter().flat_map(|it| &it.components);
-    let known: BTreeSet<&OsStr> = components.map(|it| OsStr::new(&it.file)).collect();
+    let mut known: BTreeSet<&OsStr> = components.map(|it| OsStr::new(&it.file)).collect();
+    known.extend(retired(&catalog));
     pairs.retain(|pair| {
         let mut names = pair.halves().filter_map(|half| half.path.file_name());
         !names.any(|name| known.contains(name))
     });
     Ok(pairs)
+}
+
+/// The files of archives that were removed on purpose.
+fn retired(catalog: &Catalog) -> BTreeSet<&OsStr> {
+    let retired = catalog.records.retired.values();
+    let files = retired.flat_map(|it| it.files.iter());
+    files.map(OsStr::new).collect()
 }
 
 fn find<'a>(archive: &'a Summary, source: &Source) -> Option<&'a ComponentSummary> {

@@ -69,30 +69,40 @@ impl Store {
             let id = found.location.filename().and_then(|name| name.parse().ok());
             // A blob is one only where its name says; elsewhere no reader would find it.
             if let Some(id) = id.filter(|id| found.location.as_ref() == self.blob_object(*id)) {
-                let written_at = found.last_modified.timestamp_millis();
                 see(ShownBlob {
                     id,
                     bytes: found.size,
-                    written_at: Timestamp::from_millisecond(written_at).unwrap_or(Timestamp::MAX),
+                    written_at: written_at(&found),
                 });
             }
         };
         self.list(&folder, look).await
     }
 
-    /// The archives and records that have a signature in the store.
+    /// Calls a function for every signature in the store, with the archive or the record that it is of,
+    /// and when it was written.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn signed(&self) -> Result<HashSet<ArchiveId>, StoreError> {
-        let mut signed = HashSet::new();
+    pub async fn each_signature(
+        &self,
+        mut see: impl FnMut(ArchiveId, Timestamp),
+    ) -> Result<(), StoreError> {
         let look = |found: ObjectMeta| {
             let name = found.location.filename();
             let id = name.and_then(|name| name.strip_suffix(".sig")?.parse().ok());
-            signed.extend::<Option<ArchiveId>>(id);
+            if let Some(id) = id.filter(|id| found.location.as_ref() == self.signature_object(*id))
+            {
+                see(id, written_at(&found));
+            }
         };
         self.list(&format!("{}/signatures", self.instance()), look)
-            .await?;
-        Ok(signed)
+            .await
     }
+}
+
+fn written_at(found: &ObjectMeta) -> Timestamp {
+    let written_at = found.last_modified.timestamp_millis();
+    // What cannot be told is young.
+    Timestamp::from_millisecond(written_at).unwrap_or(Timestamp::MAX)
 }
