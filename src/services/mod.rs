@@ -5,5 +5,7 @@
 
 pub mod catch_up;
 pub mod demo;
+#[cfg(test)]
+mod rehearsal;
 pub mod sidecar;
 pub mod watch;

@@ -20,6 +20,8 @@ mod records;
 mod refusal;
 mod remote;
 mod removal;
+#[cfg(test)]
+pub mod scripted;
 mod url;
 
 pub use error::StoreError;
