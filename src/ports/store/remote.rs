@@ -27,6 +27,8 @@ const DEFAULT_REGION: &str = "us-east-1";
 pub(super) struct Remote {
     /// The objects below the prefix.
     pub(super) objects: Arc<dyn ObjectStore>,
+    /// The same, which deletes many objects with one request where the service can.
+    pub(super) in_bulk: Arc<dyn ObjectStore>,
     /// Signs requests that `object_store` has no words for.
     pub(super) signer: Arc<dyn Signer>,
     prefix: ObjectPath,
@@ -50,22 +52,33 @@ pub(super) async fn open(bucket: &BucketUrl, network: &Network) -> Result<Remote
         Service::Gcs => gcs(bucket, network),
         Service::Azure => azure(bucket, network),
     };
-    let (objects, signer) = opened.map_err(|reason| StoreError::Unusable {
+    let opened = opened.map_err(|reason| StoreError::Unusable {
         store: StoreUrl::Bucket(Box::new(bucket.clone())).to_string(),
         reason,
     })?;
-    Ok(Remote {
-        objects: if prefix.as_ref().is_empty() {
+    let below = |objects: Arc<dyn ObjectStore>| -> Arc<dyn ObjectStore> {
+        if prefix.as_ref().is_empty() {
             objects
         } else {
             Arc::new(PrefixStore::new(objects, prefix.clone()))
-        },
-        signer,
+        }
+    };
+    Ok(Remote {
+        objects: below(opened.objects),
+        in_bulk: below(opened.in_bulk),
+        signer: opened.signer,
         prefix,
     })
 }
 
-type Opened = Result<(Arc<dyn ObjectStore>, Arc<dyn Signer>), String>;
+/// A bucket, without a prefix so far.
+struct Whole {
+    objects: Arc<dyn ObjectStore>,
+    in_bulk: Arc<dyn ObjectStore>,
+    signer: Arc<dyn Signer>,
+}
+
+type Opened = Result<Whole, String>;
 
 fn both<S: ObjectStore + Signer>(built: object_store::Result<S>) -> Opened {
     let store = Arc::new(built.map_err(|error| match error {
@@ -73,7 +86,11 @@ fn both<S: ObjectStore + Signer>(built: object_store::Result<S>) -> Opened {
         object_store::Error::Generic { source, .. } => source.to_string(),
         other => other.to_string(),
     })?);
-    Ok((Arc::clone(&store) as _, store))
+    Ok(Whole {
+        objects: Arc::clone(&store) as _,
+        in_bulk: Arc::clone(&store) as _,
+        signer: store,
+    })
 }
 
 /// An endpoint from elsewhere than the address has to be encrypted just as well.
@@ -124,7 +141,7 @@ async fn s3(bucket: &BucketUrl, network: &Network) -> Opened {
             network.http.patience.clone(),
         )))
         .with_allow_http(options.allow_http)
-        // One object is deleted at a time, and an answer of its own says why not.
+        // An object that is deleted alone has an answer of its own, which says why not.
         .with_disable_bulk_delete(true)
         .with_retry(no_retry())
         .with_http_connector(network.http.for_store(options.allow_http));
@@ -138,7 +155,11 @@ async fn s3(bucket: &BucketUrl, network: &Network) -> Opened {
     if !options.without_checksums {
         builder = builder.with_checksum_algorithm(Checksum::SHA256);
     }
-    both(builder.build())
+    let in_bulk = builder.clone().with_disable_bulk_delete(false);
+    Ok(Whole {
+        in_bulk: both(in_bulk.build())?.objects,
+        ..both(builder.build())?
+    })
 }
 
 fn gcs(bucket: &BucketUrl, network: &Network) -> Opened {

@@ -36,12 +36,14 @@ impl Store {
         objects: &[String],
     ) -> Vec<(String, Result<Deletion, StoreError>)> {
         let mut done = Vec::new();
+        let remote = self.remote.as_ref();
+        let in_bulk = remote.map_or(&self.objects, |remote| &remote.in_bulk);
         for batch in objects.chunks(BATCH) {
             let paths: Vec<_> = batch
                 .iter()
                 .map(|object| Ok(ObjectPath::from(object.as_str())))
                 .collect();
-            let deleted = self.objects.delete_stream(stream::iter(paths).boxed());
+            let deleted = in_bulk.delete_stream(stream::iter(paths).boxed());
             let gone: HashSet<String> = deleted
                 .filter_map(async |path| path.ok().map(|path| path.to_string()))
                 .collect()

@@ -64,6 +64,31 @@ fn a_bucket_is_pruned_and_what_is_left_is_whole() -> Outcome {
 }
 
 #[test]
+fn many_objects_are_deleted_with_one_request() -> Outcome {
+    let server = shared(Protocol::Moto)?.address();
+    let bucket = shared(Protocol::Moto)?.bucket()?;
+    let host = filled(&bucket)?;
+    prune(&host, &bucket)?;
+    wait();
+    let proxy = Proxy::start(&server, |_| Fault::Pass)?;
+    let seen = Bucket {
+        url: bucket.url.replace(&server, &proxy.url()),
+        ..bucket.clone()
+    };
+    // Through the proxy it is another store, whose way of creating is found out first.
+    let done = prune(&host, &seen)?;
+    assert!(done["blobs"].as_u64() > Some(1), "{done}");
+    let requests = proxy.requests();
+    let bulk = requests
+        .iter()
+        .filter(|it| it.method == "POST" && it.path.ends_with("?delete"));
+    assert_eq!(bulk.count(), 1, "{requests:?}");
+    let mut alone = requests.iter().filter(|it| it.method == "DELETE");
+    assert!(alone.all(|it| it.path.contains("/probe/")), "{requests:?}");
+    Ok(())
+}
+
+#[test]
 fn what_this_host_may_not_delete_is_told_and_tried_again() -> Outcome {
     let server = shared(Protocol::Moto)?.address();
     let bucket = shared(Protocol::Moto)?.bucket()?;
