@@ -14,15 +14,15 @@ use crate::formats::report::{
 use crate::formats::retention::{Decision, Policy};
 use crate::operations::catalog::{Catalog, Summary};
 use crate::operations::context::Context;
-use crate::operations::prune::{decide, policy_lines};
+use crate::operations::prune::{decide, doubted, policy_lines};
 use crate::operations::standing::Standing;
 use crate::operations::verify::VerifyError;
 use crate::words::clock::Timestamp;
-use crate::words::ids::{Instance, Sequence};
+use crate::words::ids::{ArchiveId, Instance, Sequence};
 use crate::words::verdict::{ProofState, Verdict};
 use gather::{Gathered, gather};
 use jiff::tz::TimeZone;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// What an audit is to go by.
@@ -56,10 +56,12 @@ pub async fn audit(
         stores.push((context, gather(context, request).await?));
     }
     let merged = merged(&stores);
-    let decided = decide(&merged, request.policy, request.zone, request.now);
+    let doubted = doubted(merged.clone(), &damaged(&stores));
+    let decided = decide(&doubted, request.policy, request.zone, request.now);
     let mut audit = Audit {
         request,
         merged: &merged,
+        doubted: &doubted,
         violations: Vec::new(),
         notes: Vec::new(),
     };
@@ -114,10 +116,30 @@ fn merged(stores: &[(&Context, Result<Gathered, String>)]) -> Catalog {
     Standing::merge(&catalogs)
 }
 
+/// Archives that lack something in every store that has them: they displace no other.
+fn damaged(stores: &[(&Context, Result<Gathered, String>)]) -> BTreeMap<Sequence, String> {
+    let read = stores.iter().filter_map(|(_, store)| store.as_ref().ok());
+    let (mut damaged, mut whole) = (BTreeMap::new(), HashSet::new());
+    for store in read {
+        let ids: HashSet<ArchiveId> = store.report.damaged.iter().map(|it| it.id).collect();
+        for archive in &store.catalog.archives {
+            if ids.contains(&archive.id) {
+                damaged.insert(archive.sequence, "it lacks a blob".to_owned());
+            } else {
+                whole.insert(archive.sequence);
+            }
+        }
+    }
+    damaged.retain(|sequence, _| !whole.contains(sequence));
+    damaged
+}
+
 /// What has been found so far.
 struct Audit<'a> {
     request: &'a AuditRequest<'a>,
     merged: &'a Catalog,
+    /// The same as retention sees it: what lacks something is suspect.
+    doubted: &'a Catalog,
     violations: Vec<Violation>,
     notes: Vec<Violation>,
 }

@@ -229,7 +229,7 @@ impl Audit<'_> {
             return;
         }
         let then = self.request.now - FORGOTTEN;
-        let earlier = self.merged.archives.iter();
+        let earlier = self.doubted.archives.iter();
         let earlier = earlier.filter(|it| it.created_at <= then).cloned();
         let earlier = Catalog {
             archives: earlier.collect(),

@@ -172,7 +172,10 @@ pub(super) fn damaged(looked: &[Looked], merged: &Catalog) -> BTreeMap<Sequence,
 }
 
 /// The archives as they count: those that lack a blob are suspect.
-pub(super) fn doubted(mut merged: Catalog, damaged: &BTreeMap<Sequence, String>) -> Catalog {
+pub(in crate::operations) fn doubted(
+    mut merged: Catalog,
+    damaged: &BTreeMap<Sequence, String>,
+) -> Catalog {
     for archive in &mut merged.archives {
         if damaged.contains_key(&archive.sequence) {
             Arc::make_mut(archive).verdict = Verdict::Suspect;

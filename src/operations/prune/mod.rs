@@ -15,6 +15,7 @@ mod execute;
 mod look;
 
 pub use execute::{Pruned, StorePruned, execute};
+pub(super) use look::doubted;
 
 use crate::formats::retention::{Decision, Point, Policy};
 use crate::operations::catalog::{Catalog, Summary};
@@ -143,7 +144,7 @@ pub async fn plan(
     let first = contexts.first().map(|context| context.clock.now());
     let at = first.unwrap_or(Timestamp::UNIX_EPOCH);
     let damaged = look::damaged(&looked, &merged);
-    let merged = look::doubted(merged, &damaged);
+    let merged = doubted(merged, &damaged);
     let archives = decide(&merged, request.policy, request.zone, at);
     let stays = |(_, decision): &&(Arc<Summary>, Decision)| !decision.is_removal();
     let stay = archives.iter().filter(stays).map(|(it, _)| it.sequence);
