@@ -10,7 +10,7 @@ use crate::operations::catalog::Summary;
 use crate::operations::context::Context;
 use crate::operations::records::{RecordWriteError, copy_record, write_record};
 use crate::operations::standing::{Reached, Standing};
-use crate::words::ids::Sequence;
+use crate::words::ids::{ArchiveId, Sequence};
 
 /// What became of a hold or a release.
 pub struct HoldOutcome {
@@ -68,17 +68,13 @@ pub async fn hold(
         let wrote = if let Some(from) = &written {
             copy_record::<Hold>(from, context, place).await
         } else {
-            let record = Hold {
-                format: FORMAT,
+            let said = Said {
                 kind,
-                instance: context.store.instance().clone(),
-                sequence,
-                number,
+                reason,
+                place,
                 archive: archive.id,
-                at: context.clock.now(),
-                reason: reason.to_owned(),
-                tool: concat!("sealift ", env!("CARGO_PKG_VERSION")).to_owned(),
             };
+            let record = said.record(context);
             write_record(context, signing, &record, place).await
         };
         match wrote {
@@ -97,6 +93,30 @@ pub async fn hold(
         return Err(error.into());
     }
     Ok(outcome)
+}
+
+/// What is said of an archive.
+struct Said<'a> {
+    kind: HoldKind,
+    reason: &'a str,
+    place: (Sequence, u32),
+    archive: ArchiveId,
+}
+
+impl Said<'_> {
+    fn record(&self, context: &Context) -> Hold {
+        Hold {
+            format: FORMAT,
+            kind: self.kind,
+            instance: context.store.instance().clone(),
+            sequence: self.place.0,
+            number: self.place.1,
+            archive: self.archive,
+            at: context.clock.now(),
+            reason: self.reason.to_owned(),
+            tool: concat!("sealift ", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
 }
 
 fn event(kind: HoldKind) -> Event {

@@ -80,22 +80,7 @@ pub async fn run(session: &Session, args: PruneArgs, output: &Output) -> Result<
         let plan = plan_prune(&stores.contexts, &request).await?;
         (plan, None, !stores.left_out.is_empty())
     };
-    for (context, error) in &plan.failed {
-        let store = context.store.url();
-        note(
-            "warning",
-            &format!("going on without {store}: {}", with_cause(error)),
-        );
-    }
-    for (sequence, object) in &plan.damaged {
-        note(
-            "warning",
-            &format!(
-                "archive {sequence} lacks {object}, or it is damaged, so it counts as suspect: \
-                 sealift verify"
-            ),
-        );
-    }
+    warn(&plan);
     let document = Document {
         executed: pruned.is_some(),
         at: plan.at,
@@ -120,6 +105,26 @@ pub async fn run(session: &Session, args: PruneArgs, output: &Output) -> Result<
     } else {
         Exit::Done
     })
+}
+
+/// What the operator should know of stores and archives before the result.
+fn warn(plan: &PrunePlan) {
+    for (context, error) in &plan.failed {
+        let store = context.store.url();
+        note(
+            "warning",
+            &format!("going on without {store}: {}", with_cause(error)),
+        );
+    }
+    for (sequence, object) in &plan.damaged {
+        note(
+            "warning",
+            &format!(
+                "archive {sequence} lacks {object}, or it is damaged, so it counts as suspect: \
+                 sealift verify"
+            ),
+        );
+    }
 }
 
 fn line(archive: &Summary, decision: &Decision) -> Line {

@@ -23,8 +23,13 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How many sequences there are, and how many threads go through them.
-const SEQUENCES: u64 = 10_000;
+/// How many sequences there are (unoptimised, they take ten times as long), and how many threads go
+/// through them.
+const SEQUENCES: u64 = if cfg!(debug_assertions) {
+    1_000
+} else {
+    10_000
+};
 const THREADS: u64 = 2;
 /// How many things happen in a sequence at most.
 const STEPS: u32 = 14;

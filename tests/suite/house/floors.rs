@@ -60,6 +60,7 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     allow("operations::warnings", "operations::expire", "what may expire is what is warned of"),
     allow("operations::push", "operations::inspect", "what is archived is inspected first"),
     allow("operations::verify", "operations::fetch", "a component comes back in one way, to be kept or to be compared"),
+    allow("services::rehearsal", "services::catch_up", "what happens to stores is rehearsed"),
     allow("*", "operations::context", "what every operation is given"),
     allow("*", "operations::catalog", "which archives there are"),
     allow("operations::audit", "operations::prune", "what the policy keeps is decided in one place"),
