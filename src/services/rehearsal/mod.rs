@@ -280,6 +280,7 @@ fn manifest(world: &World, night: &Night, blobs: &[BlobEntry]) -> Result<Manifes
         findings,
         proofs: Vec::new(),
         key_fingerprints: BTreeMap::new(),
+        journal: None,
         components: vec![Component {
             name: ComponentName::app(),
             kind: Kind::Dump,
