@@ -50,7 +50,9 @@ fn names(host: &Host, folder: &str) -> Result<Vec<String>> {
         Vec::new()
     };
     let name = |path: &Path| path.file_name().map(|it| it.to_string_lossy().into_owned());
-    Ok(files.iter().filter_map(|(path, _)| name(path)).collect())
+    let names = files.iter().filter_map(|(path, _)| name(path));
+    // A write that was cut off is no object; a push removes it in its time.
+    Ok(names.filter(|name| !name.contains('#')).collect())
 }
 
 fn kept(document: &Value, keep: bool) -> Vec<u64> {

@@ -84,11 +84,10 @@ pub async fn audit(
     audit.retirements();
     let journal = audit.journal(contexts, &read);
     audit.age(journal.last_verify);
-    let read_at = read.iter().filter_map(|(_, store)| store.read);
-    let last_read = read_at.map(|(at, _)| at).max();
+    let last_read = read.iter().filter_map(|(_, store)| store.read);
     let archives = archive_reports(&decided, &merged, &read);
-    let newest_sound = merged.archives.iter();
-    let newest_sound = newest_sound.filter(|it| it.verdict == Verdict::Sound);
+    let sound = merged.archives.iter();
+    let sound = sound.filter(|it| it.verdict == Verdict::Sound);
     Ok(AuditReport {
         ok: audit.violations.is_empty(),
         instance: request.instance.clone(),
@@ -96,9 +95,9 @@ pub async fn audit(
         time_zone: request.zone.iana_name().unwrap_or("UTC").to_owned(),
         policy: request.policy.describe(),
         checked: checked(&merged, &read),
-        newest_sound: newest_sound.map(|it| it.captured_at).max(),
+        newest_sound: sound.map(|it| it.captured_at).max(),
         last_verify: journal.last_verify,
-        last_read,
+        last_read: last_read.map(|(at, _)| at).max(),
         last_drill: None,
         stores: reports,
         archives,
