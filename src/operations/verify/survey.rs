@@ -185,6 +185,10 @@ impl Survey {
         let Some(retired) = self.records.retired.get(&sequence) else {
             return false;
         };
+        // Its hold is in another store than its retirement was made in: it stays.
+        if id.is_some_and(|id| self.records.held(sequence, id).is_some()) {
+            return false;
+        }
         if id.is_none_or(|id| id == retired.archive) {
             return true;
         }
