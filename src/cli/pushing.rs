@@ -382,7 +382,9 @@ impl Pusher {
             })?,
             tool: concat!("sealift ", env!("CARGO_PKG_VERSION")).into(),
         };
-        let Stores { contexts, left_out } = &self.stores;
+        let Stores {
+            contexts, left_out, ..
+        } = &self.stores;
         push(contexts, left_out, &self.keys, request)
             .await
             .map_err(|error| match error {

@@ -30,6 +30,8 @@ pub struct Stores {
     pub contexts: Vec<Context>,
     /// Those that cannot be opened.
     pub left_out: Vec<LeftOut>,
+    /// Why the index that is there is not used, if it is not.
+    pub index_trouble: Option<String>,
 }
 
 /// Stores, before anything else is opened.
@@ -91,7 +93,7 @@ impl Session {
 
     /// The newest run of the sidecar that is remembered.
     pub fn last_run(&self, settings: &Settings) -> Option<Run> {
-        let index = self.index(&settings.state, Repair::Leave).ok()?;
+        let (index, _) = self.index(&settings.state, Repair::Leave).ok()?;
         index.last_run().ok()?
     }
 
@@ -101,7 +103,7 @@ impl Session {
     /// A [`Failure`] of the state folder or of the index.
     pub fn remember_run(&self, settings: &Settings, run: &Run) -> Result<(), Failure> {
         // Without the host's lock: a push that goes on for long must not hold up the dumps.
-        let mut index = self.index(&settings.state, Repair::Leave)?;
+        let (mut index, _) = self.index(&settings.state, Repair::Leave)?;
         index
             .remember_run(run)
             .map_err(|error| Failure::failed(with_cause(&error)))
@@ -226,7 +228,7 @@ impl Session {
         opening: Opening,
         repair: Repair,
     ) -> Result<Stores, Failure> {
-        let index = self.index(&settings.state, repair)?;
+        let (index, index_trouble) = self.index(&settings.state, repair)?;
         let index = SharedIndex::new(index, Arc::clone(&self.monitor));
         let signers = settings.trusted_signers()?;
         let contexts = opening.opened.into_iter().map(|store| Context {
@@ -245,16 +247,18 @@ impl Session {
         Ok(Stores {
             contexts: contexts.collect(),
             left_out: left_out.collect(),
+            index_trouble,
         })
     }
 
-    fn index(&self, state: &Path, repair: Repair) -> Result<Index, Failure> {
+    /// The index, and why it is not the one that is there, if it is not.
+    fn index(&self, state: &Path, repair: Repair) -> Result<(Index, Option<String>), Failure> {
         let unusable = |error: sealift::IndexError| Failure::failed(error.to_string());
         if !state.is_dir() {
-            return Index::in_memory().map_err(unusable);
+            return Ok((Index::in_memory().map_err(unusable)?, None));
         }
         match Index::open(&state.join("index.sqlite"), repair).map_err(unusable)? {
-            Opened::Whole(index) => Ok(index),
+            Opened::Whole(index) => Ok((index, None)),
             Opened::Replaced {
                 index,
                 reason,
@@ -264,12 +268,12 @@ impl Session {
                     "{reason}; it was moved to {}, and a new one is made from the store",
                     moved_to.display()
                 ));
-                Ok(index)
+                Ok((index, None))
             }
             Opened::InMemory { index, reason } => {
                 self.monitor
                     .warn(&format!("{reason}; going on from the store alone"));
-                Ok(index)
+                Ok((index, Some(reason.to_string())))
             }
         }
     }

@@ -142,7 +142,7 @@ impl Document {
         checked.components_opened += report.opened;
         checked.components_unopened += report.unopened;
         for found in std::mem::take(&mut report.violations) {
-            self.add(store, found.code, found.archive, found.message);
+            self.add(store, found.code, found.archive, found.in_full());
         }
         let healed = report.healed.drain(..);
         self.healed.extend(healed.map(|healed| {

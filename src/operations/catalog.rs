@@ -115,7 +115,7 @@ pub enum Disbelief {
 pub struct Catalog {
     /// The verified ones, in the order of the chain, shared with other catalogs.
     pub archives: Vec<Arc<Summary>>,
-    /// The others.
+    /// The others, in the same order.
     pub broken: Vec<Broken>,
     /// Objects among the manifests whose names are not those of manifests.
     pub foreign: Vec<String>,
@@ -235,6 +235,26 @@ impl Catalog {
             archive.share(before);
         }
         self.archives.push(Arc::new(archive));
+    }
+
+    /// The verified archive at a place of the chain.
+    #[must_use]
+    pub fn at(&self, sequence: Sequence) -> Option<&Arc<Summary>> {
+        let found = self
+            .archives
+            .binary_search_by_key(&sequence, |archive| archive.sequence);
+        self.archives.get(found.ok()?)
+    }
+
+    /// The first place that has an archive here and another one there.
+    #[must_use]
+    pub fn differs_from(&self, other: &Self) -> Option<Sequence> {
+        let differs = |own: &&Arc<Summary>| {
+            let there = other.at(own.sequence);
+            there.is_some_and(|there| there.id != own.id)
+        };
+        let odd = self.archives.iter().find(differs);
+        odd.map(|own| own.sequence)
     }
 
     /// The place that a new archive takes, and the id of the archive before it.

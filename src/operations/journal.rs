@@ -4,8 +4,11 @@
 //! what was hashed, so that anybody can check it without sealift.
 
 use super::context::Context;
-use crate::formats::journal::{JournalCheck, JournalChecked, NamedHead, Recorded};
+use crate::formats::journal::{Event, JournalCheck, JournalChecked, NamedHead, Recorded};
 use crate::ports::index::IndexError;
+use crate::words::clock::Timestamp;
+use crate::words::ids::{ArchiveId, Sequence};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 /// A journal was not exported.
@@ -44,6 +47,27 @@ pub fn export_journal(context: &Context, output: &mut dyn Write) -> Result<u64, 
     })?;
     output.flush()?;
     Ok(entries)
+}
+
+/// What this host has last said of holding each archive, and when; nothing if the journal cannot be read.
+#[must_use]
+pub fn last_words(context: &Context) -> BTreeMap<(Sequence, ArchiveId), (Event, Timestamp)> {
+    let mut last = BTreeMap::new();
+    let read = each(context, |recorded| {
+        // Most entries are not even worth parsing.
+        let is_likely = recorded.line.contains("held") || recorded.line.contains("released");
+        let Some(entry) = is_likely.then(|| recorded.entry()).flatten() else {
+            return Ok::<(), IndexError>(());
+        };
+        if let (Event::Held | Event::Released, Some(sequence), Some(archive)) =
+            (entry.event, entry.sequence, entry.archive)
+        {
+            last.insert((sequence, archive), (entry.event, entry.at));
+        }
+        Ok(())
+    });
+    // Whoever relies on the journal is told elsewhere that it cannot be read.
+    if read.is_ok() { last } else { BTreeMap::new() }
 }
 
 fn each<E: From<IndexError>>(

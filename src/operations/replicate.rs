@@ -119,8 +119,7 @@ pub async fn replicate(
         if outcome.is_err() {
             break;
         }
-        let mut there = target.archives.iter();
-        let is_there = match there.find(|it| it.sequence == archive.sequence) {
+        let is_there = match target.at(archive.sequence) {
             Some(there) if there.id != archive.id => {
                 let reason =
                     "another archive has its place in the other store, so no later one can follow";

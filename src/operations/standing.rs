@@ -269,23 +269,12 @@ impl Reached {
     /// A place in the chain that has one archive here and another in the store named first.
     #[must_use]
     pub fn is_at_odds(&self, merged: &Catalog) -> Option<Sequence> {
-        let differs = |own: &&Arc<Summary>| {
-            let mut same_place = merged
-                .archives
-                .iter()
-                .filter(|a| a.sequence == own.sequence);
-            same_place.any(|archive| archive.id != own.id)
-        };
-        self.catalog
-            .archives
-            .iter()
-            .find(differs)
-            .map(|own| own.sequence)
+        self.catalog.differs_from(merged)
     }
 
     fn has_place(&self, sequence: Sequence) -> bool {
-        let archives = self.catalog.archives.iter().map(|archive| archive.sequence);
-        let broken = self.catalog.broken.iter().map(|broken| broken.sequence);
-        archives.chain(broken).any(|own| own == sequence)
+        let broken = &self.catalog.broken;
+        let is_broken = broken.binary_search_by_key(&sequence, |broken| broken.sequence);
+        is_broken.is_ok() || self.catalog.at(sequence).is_some()
     }
 }

@@ -69,7 +69,7 @@ fn overdue(situation: &Situation<'_>) -> Option<Warning> {
     let ticks = situation.schedule.between(since, situation.now - GRACE)?;
     // An archive that is made of a tick's dumps is captured at the tick or shortly after it.
     let (runs, have) = match ticks.count {
-        1 => ("run".to_owned(), "has"),
+        1 => ("a run".to_owned(), "has"),
         count => (format!("{count} runs"), "have"),
     };
     Some(Warning {
@@ -147,7 +147,7 @@ mod tests {
         for (now, newest, expected) in [
             ("10T03:01", "09T03:00", None),
             ("10T08:59", "09T03:00", None),
-            ("10T09:00", "09T03:00", Some("since then run of")),
+            ("10T09:00", "09T03:00", Some("since then a run of")),
             ("12T12:00", "09T03:00", Some("3 runs")),
             ("12T12:00", "12T03:00", None),
         ] {

@@ -85,6 +85,9 @@ impl By {
         let signer = settings.signing_key().ok().map(|key| key.fingerprint());
         let instance = &settings.instance;
         let mut report = self.one(&stores, instance, signer.as_deref()).await?;
+        if let Some(reason) = &stores.index_trouble {
+            report.violations.push(index_unreadable(reason));
+        }
         let routine = Routine::read(&SidecarArgs::default(), settings)?;
         match known(settings, &routine, &stores.contexts, report.newest_sound).await {
             Ok(warnings) => report
@@ -129,11 +132,25 @@ impl By {
         settings: &Settings,
     ) -> Result<Vec<AuditReport>, Failure> {
         let stores = session.reading(settings).await?;
-        let mut instances = BTreeSet::new();
+        let (mut instances, mut failed) = (BTreeSet::new(), None);
         for context in &stores.contexts {
-            instances.extend(context.store.instances().await?);
+            match context.store.instances().await {
+                Ok(found) => instances.extend(found),
+                // Each audit tells of it.
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed.filter(|_| instances.is_empty()) {
+            return Err(error.into());
+        }
+        // The host that pushes misses its own, and a bucket without any is not to look like health.
+        if instances.is_empty() || settings.signing_key().is_ok() {
+            instances.insert(settings.instance.clone());
         }
         let audits = stream::iter(instances).map(|instance| async move {
+            if instance == settings.instance {
+                return self.own(session, settings).await;
+            }
             let mut settings = settings.clone();
             settings.instance = instance;
             let stores = session.reading(&settings).await?;
@@ -143,11 +160,22 @@ impl By {
     }
 }
 
+/// What only the index knows is not known: the highest head that was seen, and the journal.
+fn index_unreadable(reason: &str) -> AuditViolation {
+    AuditViolation {
+        code: "index-unreadable".to_owned(),
+        archive: None,
+        store: None,
+        message: format!("{reason}; whether archives have vanished unseen is not known without it"),
+        remedy: "sealift index rebuild".to_owned(),
+    }
+}
+
 /// What is about to be lost on this host.
 fn violation(warning: Warning) -> AuditViolation {
     let remedy = match warning.code {
-        "half-waits" => "sealift push --allow-half, if its partner will never come",
-        _ => "sealift push; then look for what kept it from running",
+        "half-waits" => "if its partner will never come: sealift push --allow-half",
+        _ => "look for what kept it from running, and make up for it: sealift push",
     };
     AuditViolation {
         code: warning.code.to_owned(),

@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub(super) struct Gathered {
     pub(super) catalog: Catalog,
     pub(super) needs: Needs,
+    /// Places whose manifests cannot be used.
+    pub(super) broken: Vec<Sequence>,
     /// What a verification says.
     pub(super) report: VerifyReport,
     pub(super) blobs: Amount,
@@ -68,6 +70,7 @@ pub(super) async fn gather(
         lock: lock(context, newest).await,
         catalog,
         needs,
+        broken: surveyed.broken,
         report: surveyed.report,
         blobs: surveyed.blobs,
         unneeded: surveyed.unneeded,

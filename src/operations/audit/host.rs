@@ -3,7 +3,7 @@
 use super::Audit;
 use super::gather::Gathered;
 use super::rules::found;
-use crate::formats::journal::{Event, NamedHead};
+use crate::formats::journal::{Event, JournalFault, NamedHead};
 use crate::formats::report::JournalReport;
 use crate::operations::context::Context;
 use crate::operations::journal::check_journal;
@@ -47,15 +47,15 @@ impl Audit<'_> {
                 journal.report.entries = checked.entries;
                 journal.report.head = checked.head.map(|head| head.head);
                 journal.last_verify = checked.last.get(&Event::Verified).copied();
-                let is_whole = checked
-                    .faults
-                    .iter()
-                    .all(|it| it.severity != Severity::Fault);
-                journal.report.state = if is_whole {
-                    "as it was written, as far as archives show".to_owned()
+                let is_fault = |it: &JournalFault| it.severity == Severity::Fault;
+                let state = if checked.faults.is_empty() {
+                    "as it was written, as far as archives show"
+                } else if checked.faults.iter().any(is_fault) {
+                    "not as it was written"
                 } else {
-                    "not as it was written".to_owned()
+                    "begun anew: what archives name of an earlier one is not here"
                 };
+                state.clone_into(&mut journal.report.state);
                 for fault in checked.faults {
                     let remedy = "compare it with an export from before: sealift audit --journal";
                     let it = found(fault.code, fault.archive, None, fault.message, remedy);
@@ -66,7 +66,11 @@ impl Audit<'_> {
                 }
             }
             Err(error) => {
-                journal.report.state = format!("it cannot be read: {}", with_cause(&error));
+                let reason = with_cause(&error);
+                journal.report.state = format!("it cannot be read: {reason}");
+                let message = format!("this host's journal cannot be read: {reason}");
+                let remedy = "a new index takes over what can be read of it: sealift index rebuild";
+                self.violation("journal-unreadable", None, None, message, remedy);
             }
         }
         journal
@@ -86,7 +90,7 @@ impl Audit<'_> {
                 Some(at) => format!("the stores were last verified at {at}"),
                 None => "the stores were never verified by this host".to_owned(),
             };
-            let remedy = "sealift verify --read-data=10%, every night";
+            let remedy = "every night: sealift verify --read-data=10%";
             self.violation("verify-overdue", None, None, message, remedy);
         }
     }

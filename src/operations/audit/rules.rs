@@ -33,7 +33,7 @@ impl Audit<'_> {
             .push(found(code, archive, store, message, remedy));
     }
 
-    fn note(
+    pub(super) fn note(
         &mut self,
         code: &str,
         archive: Option<Sequence>,
@@ -47,7 +47,7 @@ impl Audit<'_> {
 
     /// A store that cannot be read.
     pub(super) fn unreadable(&mut self, store: &str, reason: &str) -> StoreReport {
-        let message = format!("{store} cannot be read: {reason}");
+        let message = format!("the store cannot be read: {reason}");
         self.violation(
             "store-unreadable",
             None,
@@ -66,32 +66,41 @@ impl Audit<'_> {
         for it in &store.report.violations {
             self.verified(url, it);
         }
-        let lacks = self.lacks(&store.catalog);
+        if let Some(place) = store.catalog.differs_from(self.merged) {
+            let message =
+                format!("the store has another archive {place} than the one that was named first");
+            let remedy = "find out which host wrote it: sealift list";
+            self.violation("store-at-odds", Some(place), Some(url), message, remedy);
+        }
+        let lacks = self.lacks(store);
         if lacks > 0 {
-            let message = format!("{url} lacks {lacks} archives that another store has");
+            let message = format!(
+                "the store lacks {} that another has",
+                count(lacks, "archive")
+            );
             self.violation("store-behind", None, Some(url), message, "sealift push");
         }
         if store.exclusive == Some(false) {
-            let message = format!(
-                "{url} does not refuse to overwrite: of two hosts that push at the same moment one could \
-                 lose its archive there"
-            );
+            let message =
+                "the store does not refuse to overwrite: of two hosts that push at the same \
+                           moment one could lose its archive there"
+                    .to_owned();
             let remedy = "let one host alone push, or use a store that has conditional writes";
             self.note("create-not-exclusive", None, Some(url), message, remedy);
         }
         self.lock(url, store);
         if store.unneeded.objects > 0 {
             let message = format!(
-                "{url} has {} blobs ({} bytes) that no archive needs",
-                store.unneeded.objects, store.unneeded.bytes
+                "the store has {} ({} bytes) that no archive needs",
+                count(store.unneeded.objects, "blob"),
+                store.unneeded.bytes
             );
-            self.note(
-                "blobs-unneeded",
-                None,
-                Some(url),
-                message,
-                "sealift prune --execute",
-            );
+            let remedy = if store.report.violations.is_empty() {
+                "sealift prune --execute"
+            } else {
+                "they may belong to what is missing or damaged: mend that first"
+            };
+            self.note("blobs-unneeded", None, Some(url), message, remedy);
         }
         StoreReport {
             archives: store.catalog.archives.len() as u64,
@@ -111,20 +120,17 @@ impl Audit<'_> {
         }
     }
 
-    /// What a verification says: what is wrong, and behind a semicolon what helps.
     fn verified(&mut self, url: &str, it: &verify::Violation) {
-        let (message, remedy) = it
-            .message
-            .split_once("; ")
-            .unwrap_or((&it.message, "sealift verify"));
-        let message = message.to_owned();
-        self.violation(it.code, it.archive, Some(url), message, remedy);
+        let message = it.message.clone();
+        self.violation(it.code, it.archive, Some(url), message, &it.remedy);
     }
 
-    fn lacks(&self, own: &Catalog) -> u64 {
-        let there: HashSet<Sequence> = own.archives.iter().map(|it| it.sequence).collect();
+    /// How many archives are elsewhere and not here; one that is damaged here is told by itself.
+    fn lacks(&self, store: &Gathered) -> u64 {
+        let broken: HashSet<Sequence> = store.broken.iter().copied().collect();
+        let is_here = |sequence| store.catalog.at(sequence).is_some() || broken.contains(&sequence);
         let merged = self.merged.archives.iter();
-        merged.filter(|it| !there.contains(&it.sequence)).count() as u64
+        merged.filter(|it| !is_here(it.sequence)).count() as u64
     }
 
     /// A lock that ends before retention does protects what is about to go, and not what is to stay.
@@ -136,7 +142,7 @@ impl Audit<'_> {
         let kept_for = now.duration_since(within.before(now, self.request.zone));
         if lock.lasts < kept_for {
             let message = format!(
-                "{url} locks objects for {:#}, and the policy keeps archives for {kept_for:#}: whoever may \
+                "the store locks objects for {:#}, and the policy keeps archives for {kept_for:#}: whoever may \
                  delete there can remove the older ones",
                 lock.lasts
             );
@@ -201,24 +207,15 @@ impl Audit<'_> {
         }
     }
 
-    /// Keys that can never be made again, and are not what they were.
+    /// Keys that can never be made again, and are not what they were: the host that pushed has found it.
     fn key_changes(&mut self) {
         let merged = self.merged;
-        let mut known: BTreeMap<(&str, &str), &Summary> = BTreeMap::new();
         for archive in &merged.archives {
-            for (key, fingerprint) in archive.key_fingerprints.iter() {
-                let before = known.insert((&archive.signer, key), archive);
-                let was = before.and_then(|before| before.key_fingerprints.get(key));
-                if let (Some(before), Some(was)) = (before, was)
-                    && was != fingerprint
-                {
-                    let message = format!(
-                        "{key} of archive {} is another than that of archive {}; what one encrypted, no other opens",
-                        archive.sequence, before.sequence
-                    );
-                    let remedy = "if nobody changed it on purpose, put the old env file back";
-                    self.note("key-changed", Some(archive.sequence), None, message, remedy);
-                }
+            let findings = archive.findings.iter();
+            for finding in findings.filter(|finding| finding.code == "key-changed") {
+                let message = finding.message.clone();
+                let remedy = "if nobody changed it on purpose, put the old env file back";
+                self.note("key-changed", Some(archive.sequence), None, message, remedy);
             }
         }
     }
@@ -247,7 +244,7 @@ impl Audit<'_> {
                 let sequence = archive.sequence;
                 let message =
                     format!("archive {sequence} should have gone more than two days ago: {reason}");
-                let remedy = "sealift prune --execute, every night";
+                let remedy = "every night: sealift prune --execute";
                 self.violation("archive-forgotten", Some(sequence), None, message, remedy);
             }
         }
@@ -283,13 +280,13 @@ impl Audit<'_> {
             let message = format!(
                 "archive {sequence} was retired although the policy that was named for it keeps it"
             );
-            let remedy = "find out who removed it: the signer of its retirement, and sealift audit --journal";
+            let remedy = "find out who removed it, and compare with what this host has done: sealift audit --journal";
             self.violation("retirement-uncalled", Some(sequence), None, message, remedy);
         }
         if other_policy + unjudged > 0 {
             let message = format!(
-                "{} retirements were made under another policy than this one, or too long ago to be judged",
-                other_policy + unjudged
+                "{} not judged: made under another policy than this one, or too long ago",
+                count((other_policy + unjudged) as u64, "retirement")
             );
             self.note(
                 "retirement-unjudged",
@@ -338,6 +335,7 @@ impl Audit<'_> {
     }
 }
 
+/// A violation, or a note.
 pub(super) fn found(
     code: &str,
     archive: Option<Sequence>,
@@ -351,5 +349,13 @@ pub(super) fn found(
         store: store.map(str::to_owned),
         message,
         remedy: remedy.to_owned(),
+    }
+}
+
+/// So many of something, in words.
+fn count(number: u64, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        _ => format!("{number} {one}s"),
     }
 }

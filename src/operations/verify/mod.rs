@@ -7,6 +7,7 @@
 //! however much is damaged, a bounded part of it is listed.
 
 mod heal;
+mod holds;
 mod open;
 mod read;
 mod restorable;
@@ -78,8 +79,18 @@ pub struct Violation {
     pub code: &'static str,
     /// The archive, by its place in the chain, if it is about one.
     pub archive: Option<Sequence>,
-    /// A sentence for people, with what to do about it.
+    /// A sentence for people.
     pub message: String,
+    /// What to do about it; a command stands at the end, behind a colon.
+    pub remedy: String,
+}
+
+impl Violation {
+    /// The sentence, and what to do about it.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        format!("{}; {}", self.message, self.remedy)
+    }
 }
 
 /// An archive that is as it was signed.
@@ -158,6 +169,8 @@ pub(super) struct Surveyed {
     pub(super) report: VerifyReport,
     /// What was said of archives since.
     pub(super) records: Records,
+    /// Places whose manifests cannot be used.
+    pub(super) broken: Vec<Sequence>,
     /// How many blobs there are.
     pub(super) blobs: Amount,
     /// How many of them no archive in the store needs.
@@ -184,6 +197,7 @@ pub(super) async fn survey(
         blobs,
         unneeded,
         records: std::mem::take(&mut survey.records),
+        broken: survey.broken.iter().map(|it| it.sequence).collect(),
         report: survey.into_report(),
     })
 }

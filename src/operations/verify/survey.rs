@@ -3,6 +3,7 @@
 //! Promise: all of it comes from the store just now. What a reading of blobs has found before is given
 //! in, so that whoever needs a damaged blob is named in the order of the chain.
 
+use super::holds::missing_holds;
 use super::restorable::component_states;
 use super::{SeenArchive, VerifyError, VerifyReport, Violation};
 use crate::formats::manifest::{BlobEntry, ManifestError, Verified};
@@ -138,10 +139,7 @@ impl Survey {
             });
         }
         drop(loaded);
-        let key = context.store_key();
-        if let Some((seen, id)) = context.index.ask(|index| index.head(&key)) {
-            survey.check_head(&places, seen, id);
-        }
+        survey.check_memory(context, &places);
         Ok(survey)
     }
 
@@ -171,7 +169,7 @@ impl Survey {
                     "it counts for nothing; find out who wrote it, and move it out of the store",
                 ),
             };
-            self.add(code, broken.sequence, format!("{broken}; {remedy}"));
+            self.add(code, broken.sequence, broken.to_string(), remedy);
         }
         self.records = records;
     }
@@ -193,10 +191,11 @@ impl Survey {
             return true;
         }
         let message = format!(
-            "archive {sequence} is not the one that was retired ({}); find out who put it there",
+            "archive {sequence} is not the one that was retired ({})",
             retired.archive
         );
-        self.add("archive-replaced", sequence, message);
+        let remedy = "find out who put it there";
+        self.add("archive-replaced", sequence, message, remedy);
         false
     }
 
@@ -229,10 +228,8 @@ impl Survey {
             self.report.violations.push(Violation {
                 code: "violations-left-out",
                 archive: None,
-                message: format!(
-                    "{} more violations are not listed; mend these first",
-                    self.left_out
-                ),
+                message: format!("{} more violations are not listed", self.left_out),
+                remedy: "mend these first".to_owned(),
             });
         }
         self.report
@@ -258,10 +255,11 @@ impl Survey {
                 is_damaged = true;
                 let (sequence, name) = (archive.sequence, &component.name);
                 let message = format!(
-                    "archive {sequence} has a component {name} that does not come back: {reason}; \
-                     every blob of it is as it was stored, so no copy is better: use another archive"
+                    "archive {sequence} has a component {name} that does not come back: {reason}"
                 );
-                self.add("component-damaged", sequence, message);
+                let remedy = "every blob of it is as it was stored, so no copy is better: use another \
+                              archive";
+                self.add("component-damaged", sequence, message, remedy);
             }
         }
         if is_damaged {
@@ -321,13 +319,13 @@ impl Survey {
             });
             let names: Vec<&str> = needs.map(|component| component.name.as_str()).collect();
             let message = format!(
-                "archive {} needs {} in {} for {}, {what}; {COPY}",
+                "archive {} needs {} in {} for {}, {what}",
                 archive.sequence,
                 context.store.blob_object(*id),
                 context.store.url(),
                 names.join(", "),
             );
-            self.add(code, archive.sequence, message);
+            self.add(code, archive.sequence, message, COPY);
         }
     }
 }
@@ -348,7 +346,7 @@ impl Place {
 }
 
 impl Survey {
-    fn add(&mut self, code: &'static str, sequence: Sequence, message: String) {
+    fn add(&mut self, code: &'static str, sequence: Sequence, message: String, remedy: &str) {
         if self.report.violations.len() >= VIOLATIONS_MAX {
             self.left_out += 1;
             return;
@@ -357,6 +355,7 @@ impl Survey {
             code,
             archive: Some(sequence),
             message,
+            remedy: remedy.to_owned(),
         });
     }
 
@@ -383,28 +382,29 @@ impl Survey {
         } else {
             (format!("archives {due} to {last}"), "were")
         };
-        let message = format!(
-            "{which} {were} removed without a record; restore the manifests from a copy of the \
-             store (sealift verify --heal-from URL), or find out who can delete there"
-        );
+        let message = format!("{which} {were} removed without a record");
+        let remedy = "find out who can delete there, and put the manifests back from a copy of the \
+                      store: sealift verify --heal-from URL";
         self.holes.push((due, last));
-        self.add("archive-removed", due, message);
+        self.add("archive-removed", due, message, remedy);
     }
 
     fn foreign(&mut self, object: &str) {
-        let message = format!("{object} is not the name of a manifest; move it out of the store");
+        let message = format!("{object} is not the name of a manifest");
         self.report.violations.push(Violation {
             code: "object-foreign",
             archive: None,
             message,
+            remedy: "move it out of the store".to_owned(),
         });
     }
 
     fn check_link(&mut self, archive: &Verified, last: Option<Place>) {
+        // What is not believed was reported already, and no other archive is to blame for it.
         let Some(Place {
             sequence,
             id: Some(id),
-            ..
+            is_believed: true,
         }) = last
         else {
             return;
@@ -414,7 +414,21 @@ impl Survey {
                 "archive {} was made after another archive {sequence} than the one that is there",
                 archive.sequence
             );
-            self.add("chain-broken", archive.sequence, message);
+            let remedy = "one of the two was replaced by somebody who has the signing key: find out who, \
+                          and compare them: sealift list";
+            self.add("chain-broken", archive.sequence, message, remedy);
+        }
+    }
+
+    /// The store still shows what this host remembers of it.
+    fn check_memory(&mut self, context: &Context, places: &[Place]) {
+        for missing in missing_holds(context, &self.report.verified, &self.records) {
+            let (message, remedy) = (missing.message, missing.remedy);
+            self.add("hold-missing", missing.sequence, message, &remedy);
+        }
+        let key = context.store_key();
+        if let Some((seen, id)) = context.index.ask(|index| index.head(&key)) {
+            self.check_head(places, seen, id);
         }
     }
 
@@ -428,11 +442,9 @@ impl Survey {
         let there = places.iter().find(|place| place.sequence == seen);
         // What is not believed was reported already; what is not there is a gap.
         if there.is_some_and(|place| place.is_believed && place.id != Some(id)) {
-            let message = format!(
-                "archive {seen} is not the one that was seen here before ({id}); find out who can \
-                 replace it"
-            );
-            self.add("archive-replaced", seen, message);
+            let message = format!("archive {seen} is not the one that was seen here before ({id})");
+            let remedy = "find out who can replace it";
+            self.add("archive-replaced", seen, message, remedy);
         }
     }
 
@@ -458,8 +470,7 @@ impl Survey {
                 ("manifest-malformed", COPY)
             }
         };
-        let message = format!("{broken}; {remedy}");
-        self.add(code, broken.sequence, message);
+        self.add(code, broken.sequence, broken.to_string(), remedy);
         self.broken.push(broken);
     }
 }
@@ -490,7 +501,7 @@ mod tests {
     fn so_many_violations_are_listed_and_the_rest_is_counted() {
         let mut survey = Survey::empty();
         for number in 0..VIOLATIONS_MAX + 7 {
-            survey.add("blob-missing", Sequence(number as u64), String::new());
+            survey.add("blob-missing", Sequence(number as u64), String::new(), COPY);
         }
         let violations = survey.into_report().violations;
         assert_eq!(violations.len(), VIOLATIONS_MAX + 1);

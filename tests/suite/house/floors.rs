@@ -59,6 +59,7 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     allow("operations::dump", "operations::inspect", "what was dumped is read before it gets its name"),
     allow("operations::warnings", "operations::expire", "what may expire is what is warned of"),
     allow("operations::push", "operations::inspect", "what is archived is inspected first"),
+    allow("operations::verify", "operations::journal", "a hold that this host has written down has to be in the store"),
     allow("operations::verify", "operations::fetch", "a component comes back in one way, to be kept or to be compared"),
     allow("services::rehearsal", "services::catch_up", "what happens to stores is rehearsed"),
     allow("*", "operations::context", "what every operation is given"),
