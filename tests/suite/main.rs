@@ -4,6 +4,7 @@
     reason = "a scenario is told from start to end"
 )]
 
+mod audit;
 mod buckets;
 mod contract;
 mod crash;
