@@ -68,6 +68,8 @@ fn misunderstood(error: &clap::Error) -> Exit {
 fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // Each thread may hold on to memory of its own: what waits for a disk waits for one of these.
+        .max_blocking_threads(6)
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;

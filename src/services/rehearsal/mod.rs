@@ -190,7 +190,7 @@ impl Host {
             self.stored.insert(piece, (entry, world.clock.now()));
             blobs.push(entry);
         }
-        let mut manifest = manifest(world, night, &blobs)?;
+        let mut manifest = manifest(world, night, &blobs);
         let mut placed = false;
         for context in &targets {
             let taken = if placed {
@@ -217,10 +217,10 @@ impl Host {
     ) -> Result<HashMap<u8, BlobEntry>> {
         let mut needed: HashSet<BlobId> = HashSet::new();
         for archive in &merged.archives {
-            if let Some(context) = targets.first() {
-                if let Ok(archive) = load(context, archive.sequence).await {
-                    needed.extend(archive.blobs().iter().map(|blob| blob.id));
-                }
+            if let Some(context) = targets.first()
+                && let Ok(archive) = load(context, archive.sequence).await
+            {
+                needed.extend(archive.blobs().iter().map(|blob| blob.id));
             }
         }
         let now = world.clock.now();
@@ -256,7 +256,7 @@ impl Host {
 }
 
 /// The manifest of a night, which has no place yet.
-fn manifest(world: &World, night: &Night, blobs: &[BlobEntry]) -> Result<Manifest> {
+fn manifest(world: &World, night: &Night, blobs: &[BlobEntry]) -> Manifest {
     let now = world.clock.now();
     let findings = match night.verdict {
         Verdict::Sound => Vec::new(),
@@ -266,7 +266,7 @@ fn manifest(world: &World, night: &Night, blobs: &[BlobEntry]) -> Result<Manifes
             "it is",
         )],
     };
-    Ok(Manifest {
+    Manifest {
         format: FORMAT,
         instance: world.instance.clone(),
         sequence: Sequence(0),
@@ -294,7 +294,7 @@ fn manifest(world: &World, night: &Night, blobs: &[BlobEntry]) -> Result<Manifes
             recipe: Vec::new(),
             blobs: blobs.to_vec(),
         }],
-    })
+    }
 }
 
 /// Takes the next free place in a store.

@@ -384,7 +384,7 @@ impl Sequel<'_> {
             self.world.clock.pass(SignedDuration::from_hours(30));
         }
         let third = self.world.shelf("third");
-        let filled = self.world.host(&[third.clone()])?;
+        let filled = self.world.host(std::slice::from_ref(&third))?;
         if let (Some(from), Some(to)) = (host.contexts.first(), filled.contexts.first())
             && !kept.is_empty()
         {
@@ -484,8 +484,8 @@ fn sequences(seeds: impl Iterator<Item = u64>) -> std::result::Result<(), String
 fn whatever_happens_nothing_is_lost_and_nothing_is_kept_for_ever() -> std::result::Result<(), String>
 {
     std::thread::scope(|scope| {
-        let run =
-            |thread| scope.spawn(move || sequences((thread..SEQUENCES).step_by(THREADS as usize)));
+        let of = |thread| (0..SEQUENCES).filter(move |number| number % THREADS == thread);
+        let run = |thread| scope.spawn(move || sequences(of(thread)));
         let threads: Vec<_> = (0..THREADS).map(run).collect();
         for thread in threads {
             thread
