@@ -191,7 +191,7 @@ pub struct JournalChecked {
     pub head: Option<JournalHead>,
     /// When something of each kind was last written down.
     pub last: BTreeMap<Event, Timestamp>,
-    /// What is not as it should be, the first [`JOURNAL_FAULTS_MAX`].
+    /// What is not as it should be, the first 100.
     pub faults: Vec<JournalFault>,
 }
 

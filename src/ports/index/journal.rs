@@ -83,7 +83,7 @@ impl Index {
         head(&self.connection)
     }
 
-    /// The next entries after a number, as they are stored; [`JOURNAL_PAGE`] at most, and none at the
+    /// The next entries after a number, as they are stored; a page at most, and none at the
     /// end.
     ///
     /// # Errors
