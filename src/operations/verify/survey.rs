@@ -422,9 +422,8 @@ impl Survey {
 
     /// The store still shows what this host remembers of it.
     fn check_memory(&mut self, context: &Context, places: &[Place]) {
-        for missing in missing_holds(context, &self.report.verified, &self.records) {
-            let (message, remedy) = (missing.message, missing.remedy);
-            self.add("hold-missing", missing.sequence, message, &remedy);
+        for it in missing_holds(context, &self.report.verified, &self.records) {
+            self.add("hold-missing", it.sequence, it.message, &it.remedy);
         }
         let key = context.store_key();
         if let Some((seen, id)) = context.index.ask(|index| index.head(&key)) {
