@@ -123,5 +123,6 @@ pub use words::ids::{
 };
 pub use words::limits::{ENV_FILE_MAX, GRACE};
 pub use words::monitor::{Monitor, Unwatched};
+pub use words::quantity::{count, human};
 pub use words::secret::Secret;
 pub use words::verdict::{Finding, Proof, ProofState, Severity, Verdict};

@@ -4,7 +4,7 @@ use crate::cli::args::sidecar::SidecarArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::messenger::Messenger;
-use crate::cli::output::{Output, count, human};
+use crate::cli::output::Output;
 use crate::cli::pushing::{Job, Line, Told, Which, push_pairs};
 use crate::cli::recorder::Recorder;
 use crate::cli::session::{Session, SystemClock};
@@ -15,8 +15,9 @@ use crate::cli::telling::{Teller, archive_line, outcome};
 use crate::cli::warnings;
 use sealift::{
     AuthMode, Cancelled, Clock, Compare, ComponentName, DumpRequest, Dumped, DumpedHalf, Expiry,
-    LocalDump, Night, NightReport, Ping, Reason, Removal, Verdict, blocking, dump, free_space,
-    local_dumps, night, plan_expiry, remove_dump, remove_leftovers, space_needed, with_cause,
+    LocalDump, Night, NightReport, Ping, Reason, Removal, Verdict, blocking, count, dump,
+    free_space, human, local_dumps, night, plan_expiry, remove_dump, remove_leftovers,
+    space_needed, with_cause,
 };
 use serde::Serialize;
 use std::fmt;

@@ -2,10 +2,10 @@
 
 use crate::cli::commands::doctor::{Checks, is_about_credentials};
 use crate::cli::failure::Failure;
-use crate::cli::output::count;
 use jiff::{SignedDuration, Unit};
 use sealift::{
-    Checksums, Context, Deletion, Exclusivity, Lock, Probe, Service, Standing, StoreError, StoreUrl,
+    Checksums, Context, Deletion, Exclusivity, Lock, Probe, Service, Standing, StoreError,
+    StoreUrl, count,
 };
 
 /// A clock that is off by more than this is worth a line.

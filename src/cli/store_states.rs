@@ -1,9 +1,9 @@
 //! How the stores stand at the end of a push.
 
 use crate::cli::failure::Failure;
-use crate::cli::output::{count, note};
+use crate::cli::output::note;
 use crate::cli::session::Stores;
-use sealift::{catch_up, shell_word};
+use sealift::{catch_up, count, shell_word};
 use serde::Serialize;
 use std::time::Duration;
 

@@ -3,11 +3,11 @@
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::fields::{key_states, note_faults, verdict};
-use crate::cli::output::{Output, human, note};
+use crate::cli::output::{Output, note};
 use crate::cli::pushing::{Became, Line, Report, Told};
 use crate::cli::session::Session;
 use crate::cli::store_states::StoreState;
-use sealift::{Pair, Verdict, shell_word};
+use sealift::{Pair, Verdict, human, shell_word};
 use std::path::Path;
 
 /// Tells of one push while it runs.

@@ -1,9 +1,8 @@
 //! What `verify` prints: a document for programs, and lines for people.
 
-use crate::cli::output::{count, human};
 use sealift::{
     ArchiveId, ComponentName, Healed, Remains, Restorable, SeenArchive, Sequence, Timestamp,
-    VerifyReport,
+    VerifyReport, count, human,
 };
 use serde::Serialize;
 use std::fmt::Write;

@@ -11,5 +11,6 @@ pub mod clock;
 pub mod ids;
 pub mod limits;
 pub mod monitor;
+pub mod quantity;
 pub mod secret;
 pub mod verdict;

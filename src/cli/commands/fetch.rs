@@ -4,11 +4,11 @@ use crate::cli::args::{FetchArgs, WhichArgs};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::fields::{note_faults, verdict};
-use crate::cli::output::{Output, human};
+use crate::cli::output::Output;
 use crate::cli::session::{Session, load_chosen};
 use sealift::{
     ArchiveId, ComponentName, Context, Digest, FetchRequest, Fetched, Finding, Selector, Timestamp,
-    Trust, Verdict, fetch,
+    Trust, Verdict, fetch, human,
 };
 use serde::Serialize;
 use std::fmt::Write;

@@ -2,10 +2,10 @@
 
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, count};
+use crate::cli::output::Output;
 use crate::cli::session::{Session, SystemClock};
 use jiff::SignedDuration;
-use sealift::{Clock, Heartbeat, Pulse, Timestamp};
+use sealift::{Clock, Heartbeat, Pulse, Timestamp, count};
 use serde::Serialize;
 use std::path::Path;
 

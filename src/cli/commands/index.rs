@@ -3,9 +3,9 @@
 use crate::cli::args::{IndexArgs, IndexCommand};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, count};
+use crate::cli::output::Output;
 use crate::cli::session::Session;
-use sealift::{ChunkKeys, LeftOut, Rebuilt, rebuild};
+use sealift::{ChunkKeys, LeftOut, Rebuilt, count, rebuild};
 use serde::Serialize;
 
 #[derive(Serialize)]

@@ -4,12 +4,13 @@ use crate::cli::args::InspectArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::fields::{Fields, dump_fields, finding_fields, load_commands, load_fields};
-use crate::cli::output::{self, Output, count, human};
+use crate::cli::output::{self, Output};
 use crate::cli::session::Session;
 use crate::cli::settings::Settings;
 use sealift::{
     AuthMode, ComponentName, DumpFacts, Finding, InspectError, InspectRequest, Inspected,
-    InspectedDump, Load, Proof, Secret, Verdict, blocking, inspect, inspection_sets, shell_word,
+    InspectedDump, Load, Proof, Secret, Verdict, blocking, count, human, inspect, inspection_sets,
+    shell_word,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -3,10 +3,11 @@
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::fields::{key_states, verdict};
-use crate::cli::output::{Output, human};
+use crate::cli::output::Output;
 use crate::cli::session::Session;
 use sealift::{
     ArchiveId, ComponentName, Finding, Proof, Sequence, Standing, Summary, Timestamp, Verdict,
+    human,
 };
 use serde::Serialize;
 use std::fmt::Write;

@@ -3,13 +3,13 @@
 use crate::cli::args::PruneArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, count, human, note};
+use crate::cli::output::{Output, note};
 use crate::cli::retention_settings::policy;
 use crate::cli::session::Session;
 use crate::cli::values::parse_duration;
 use sealift::{
     ArchiveId, Decision, GRACE, PrunePlan, PruneRequest, Pruned, Sequence, StorePlan, Summary,
-    Timestamp, Verdict, execute_prune, plan_prune, with_cause,
+    Timestamp, Verdict, count, execute_prune, human, plan_prune, with_cause,
 };
 use serde::Serialize;
 use std::fmt::Write as _;

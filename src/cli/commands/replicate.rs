@@ -3,10 +3,10 @@
 use crate::cli::args::ReplicateArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, count, human, note};
+use crate::cli::output::{Output, note};
 use crate::cli::session::Session;
 use crate::cli::values::parse_store;
-use sealift::{Emptied, NoSuchArchive, Replicated, Sequence, StoreUrl, replicate};
+use sealift::{Emptied, NoSuchArchive, Replicated, Sequence, StoreUrl, count, human, replicate};
 use serde::Serialize;
 use std::path::Path;
 

@@ -6,13 +6,13 @@ use crate::cli::failure::Failure;
 use crate::cli::heart::{Beat, Heart};
 use crate::cli::messenger::Messenger;
 use crate::cli::night::run_night;
-use crate::cli::output::{Output, count, failure, note};
+use crate::cli::output::{Output, failure, note};
 use crate::cli::session::{Session, SystemClock};
 use crate::cli::settings::Settings;
 use crate::cli::sidecar_settings::{Databases, Routine, instance_variables};
 use crate::cli::warnings::Warner;
 use jiff::tz::TimeZone;
-use sealift::{Came, Clock, DueRun, Run, Sidecar, Timestamp, create_private_folder, serve};
+use sealift::{Came, Clock, DueRun, Run, Sidecar, Timestamp, count, create_private_folder, serve};
 use std::time::Duration;
 use tokio::time::timeout;
 

@@ -4,10 +4,11 @@ use crate::cli::args::ShowArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::fields::{Fields, dump_fields, finding_fields, load_commands, load_fields};
-use crate::cli::output::{Output, count, human};
+use crate::cli::output::Output;
 use crate::cli::session::{Session, load_chosen};
 use sealift::{
-    ArchiveId, Component, ComponentName, Load, Manifest, Selector, Trust, Verified, shell_word,
+    ArchiveId, Component, ComponentName, Load, Manifest, Selector, Trust, Verified, count, human,
+    shell_word,
 };
 use serde::Serialize;
 

@@ -3,14 +3,14 @@
 use crate::cli::args::VerifyArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, count};
+use crate::cli::output::Output;
 use crate::cli::session::{Session, Stores};
 use crate::cli::settings::{Settings, temporary_folder};
 use crate::cli::values::parse_store;
 use crate::cli::verify_output::{Document, text};
 use sealift::{
     Context, HostLock, NoSuchArchive, Opening, Share, Standing, VerifyError, VerifyOptions,
-    VerifyReport, restorable, verify_with, with_cause,
+    VerifyReport, count, restorable, verify_with, with_cause,
 };
 use std::path::Path;
 use std::sync::Arc;

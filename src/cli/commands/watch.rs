@@ -5,7 +5,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::heart::{Beat, Heart, ago};
 use crate::cli::messenger::Messenger;
-use crate::cli::output::{Output, count, failure, note};
+use crate::cli::output::{Output, failure, note};
 use crate::cli::pushing::{Became, Job, Line, Report, Told, Which, push_pairs};
 use crate::cli::session::Session;
 use crate::cli::settings::Settings;
@@ -15,8 +15,8 @@ use crate::cli::telling::{archive_line, tell_archive};
 use crate::cli::warnings::Warner;
 use sealift::{
     AuthMode, BackupsError, Complaint, Due, End, FileState, FolderEvents, News, Outcome, Pair,
-    Ping, Round, Sequence, Sight, Step, Verdict, WakeOn, World, create_private_folder, look, watch,
-    with_cause,
+    Ping, Round, Sequence, Sight, Step, Verdict, WakeOn, World, count, create_private_folder, look,
+    watch, with_cause,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};

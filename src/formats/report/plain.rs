@@ -1,10 +1,11 @@
-//! Plain text for people: hostile text made harmless, sizes, counts, ages and times.
+//! Plain text for people: hostile text made harmless, counts, ages and times.
 //!
 //! Promise: what [`Plain`] shows has no character that a terminal or a browser acts upon instead of
 //! drawing it: no control character, no line break, nothing that turns the direction of writing, nothing
 //! invisible. So a label can neither move the cursor nor hide a part of itself.
 
 use crate::words::clock::Timestamp;
+pub(super) use crate::words::quantity::human as size;
 use jiff::SignedDuration;
 use std::fmt::{self, Write as _};
 
@@ -29,21 +30,6 @@ impl fmt::Display for Plain<'_> {
         }
         Ok(())
     }
-}
-
-/// A size with three digits or so: `12.3 MiB`.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut tenths = u128::from(bytes) * 10 / 1024;
-    let mut unit = 0;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
 /// A number of things: `1 archive`, `2 archives`, `10,000 archives`.

@@ -10,6 +10,7 @@ use crate::operations::records::Retired;
 use crate::operations::verify;
 use crate::words::clock::Timestamp;
 use crate::words::ids::Sequence;
+use crate::words::quantity::count;
 use crate::words::verdict::{ProofState, Verdict};
 use jiff::SignedDuration;
 use std::collections::{BTreeMap, HashSet};
@@ -349,13 +350,5 @@ pub(super) fn found(
         store: store.map(str::to_owned),
         message,
         remedy: remedy.to_owned(),
-    }
-}
-
-/// So many of something, in words.
-fn count(number: u64, one: &str) -> String {
-    match number {
-        1 => format!("1 {one}"),
-        _ => format!("{number} {one}s"),
     }
 }
